@@ -1,0 +1,135 @@
+"""Settings: one pydantic model, read once, in ``bootstrap`` or the command line, and passed down.
+
+Every field can be set by the environment as ``HEADRACE_<NAME>`` and by ``headrace serve``'s options.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from runtime.errors import ConfigurationError
+
+ModelKind = Literal["offline", "local", "anthropic", "scripted"]
+
+
+class Settings(BaseSettings):
+    """Everything that can be chosen. Validated at start; see :func:`load` for errors a person can act on."""
+
+    model_config = SettingsConfigDict(env_prefix="HEADRACE_", extra="forbid", frozen=True)
+
+    host: str = "127.0.0.1"
+    """Address the HTTP door binds."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    model: ModelKind | None = None
+    """Which model agents use; None means ``anthropic`` when a key is set, else ``offline``."""
+    agent_models: dict[str, str] = {}
+    """Agent -> ``adapter:name``, over ``model``: ``{"planner": "anthropic:claude-sonnet-5"}``."""
+    anthropic_api_key: Annotated[str, Field(validation_alias="ANTHROPIC_API_KEY", repr=False)] = ""
+    anthropic_base_url: Annotated[str, Field(validation_alias="ANTHROPIC_BASE_URL")] = ""
+    """Any server that speaks the Messages API; empty means Anthropic's own."""
+    anthropic_model: str = "claude-sonnet-5"
+    """The model's name at that server."""
+    script: Path | None = None
+    """For ``scripted``: the script file; None plays the built-in one."""
+    gguf: Path | None = None
+    """For ``local``: the weights; None means SmolLM2-135M-Instruct, fetched with ``headrace models fetch smollm2``."""
+    data_dir: Path = Path(".headrace")
+    """Where the log, indexes and weights are kept."""
+    log: str = ""
+    """Store of the runs: ``sqlite:PATH`` or ``memory:``; empty means ``sqlite:DATA_DIR/log.db``."""
+    documents: Path | None = None
+    """Folder searched by runs that name none."""
+    document_roots: tuple[Path, ...] = ()
+    """Folders a request may name (with everything below); in development mode on loopback any readable folder may be."""
+    modules: tuple[str, ...] = ()
+    """Import paths of modules with users' agents, tools, hooks and chain functions."""
+    hooks: tuple[str, ...] = ()
+    """Import paths ``module:function`` of post-hooks, run after the built-in ones, in this order."""
+    executors: Annotated[int, Field(ge=1, le=64)] = 2
+    agents_per_kind: Annotated[int, Field(ge=1, le=64)] = 1
+    max_parallel: Annotated[int, Field(ge=1, le=16)] = 4
+    """Stages of one run at a time."""
+    flush_interval_s: Annotated[float, Field(ge=0, le=1)] = 0.02
+    """Least time between two flushes of a busy publisher (RAY.md 10: why batching needs it)."""
+    lease_ttl_s: Annotated[float, Field(gt=0)] = 10.0
+    heartbeat_s: Annotated[float, Field(gt=0, le=15)] = 10.0
+    """Longest silence on an event stream before a comment is sent; DESIGN.md 7 allows 15 s."""
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 1_048_576
+    max_readers_per_run: Annotated[int, Field(ge=1)] = 50
+    max_streams: Annotated[int, Field(ge=1)] = 2000
+    """Open event streams per door."""
+    planning_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    guardrail_failure: Literal["stop", "continue"] = "stop"
+    """What a guardrail agent that itself fails means for the run."""
+    first_content_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    progress_timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    """Longest time without content from a model before the attempt is given up; pings do not count."""
+    auth: Literal["none"] = "none"
+    """Authentication of the HTTP door; ``none`` is development mode and binds loopback only."""
+
+    @field_validator("data_dir", "documents", "script", "gguf")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser().absolute()
+
+    @field_validator("document_roots")
+    @classmethod
+    def _resolved(cls, roots: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(root.expanduser().resolve() for root in roots)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.auth == "none" and not _is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host!r} is reachable from outside, and no authentication is configured; "
+                "bind 127.0.0.1 and put a proxy that authenticates in front"
+            )
+        for name, path in (("documents", self.documents), ("script", self.script), ("gguf", self.gguf)):
+            if path is not None and not path.exists():
+                raise ValueError(f"{name} {str(path)!r} does not exist; name an existing path")
+        if self.documents is not None and not self.documents.is_dir():
+            raise ValueError(f"documents {str(self.documents)!r} is not a folder")
+        if self.chosen_model() == "anthropic" and not (self.anthropic_api_key or self.anthropic_base_url):
+            raise ValueError("model 'anthropic' needs a key: set ANTHROPIC_API_KEY, or choose --model offline")
+        return self
+
+    def chosen_model(self) -> ModelKind:
+        """The model agents use unless ``agent_models`` says otherwise."""
+        if self.model is not None:
+            return self.model
+        return "anthropic" if self.anthropic_api_key else "offline"
+
+    def log_url(self) -> str:
+        """``log`` with its default filled in."""
+        return self.log or f"sqlite:{self.data_dir / 'log.db'}"
+
+
+def load(**given: object) -> Settings:
+    """Settings from the environment, overridden by ``given`` (None means not given).
+
+    Raises :class:`ConfigurationError` with one line per mistake: the setting, what is wrong, and what to do.
+    """
+    try:
+        return Settings(**{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise ConfigurationError("; ".join(_sentence(dict(e)) for e in error.errors())) from error
+
+
+def _sentence(problem: dict[str, object]) -> str:
+    where = ".".join(str(part) for part in problem["loc"])  # type: ignore[attr-defined]
+    words = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{where}: {words}" if where else words
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,271 @@
+"""Every error Headrace raises, sorted by who must act.
+
+::
+
+    HeadraceError
+    ├── CallerError                 the person or program that asked
+    │   ├── InvalidRequest          422/400: what was sent cannot be used
+    │   ├── NotFound                404: no such run
+    │   ├── Conflict                409: not possible in the run's present state
+    │   └── Busy                    503/429: try again after a while             (retryable)
+    ├── OperatorError               whoever runs the system
+    │   ├── ConfigurationError      a setting is wrong; says which and how to mend it
+    │   └── StoreLocked             another process owns the data directory
+    ├── ModelError                  the model's provider
+    │   ├── ModelRateLimited        429                                           (retryable)
+    │   ├── ModelOverloaded         529, 5xx                                      (retryable)
+    │   ├── ModelTimeout            no connection, no content in time             (retryable)
+    │   ├── ModelStreamBroken       the stream ended before its end               (retryable)
+    │   ├── ModelUnreachable        nothing answers at that address               (retryable)
+    │   ├── ModelProtocolError      an answer outside the protocol                (retryable)
+    │   ├── ModelRequestRejected    400, 404, 413: the request itself is wrong
+    │   ├── ModelUnauthorized       401, 403: the key
+    │   └── ModelRefused            the model declined to answer
+    ├── AgentError                  an agent could not do its part
+    │   ├── OutputInvalid           the answer does not fit its schema after its repairs
+    │   ├── StageFailed             a stage ended without an answer
+    │   ├── ToolFailed              a tool raised or timed out; the model is told
+    │   └── ToolCallLimitReached    carries the whole conversation; the executor resumes from it
+    └── InternalError               us
+        ├── Fenced                  another owner has taken the run: stop at once
+        ├── Superseded              a newer dispatch of this stage exists: stop at once
+        ├── RunEnded                the run is over; nothing more may be written
+        ├── RunCancelled            a cancel request is recorded: stop at once
+        ├── SequenceConflict        an append met an unexpected last sequence number
+        └── StoreUnavailable        the log cannot be reached                     (retryable)
+
+All constructor arguments are positional and go to ``Exception.__init__``: only so does an error survive its way
+through Ray. ``tests/test_errors.py`` pickles every class.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class HeadraceError(Exception):
+    """Base of everything raised here: ``code`` is stable, ``message`` is for people, ``retryable`` says if waiting helps."""
+
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str = "", *details: object) -> None:
+        super().__init__(message, *details)
+        self.message = message
+
+
+class CallerError(HeadraceError):
+    """Whoever asked must ask differently."""
+
+    code = "invalid"
+
+
+class InvalidRequest(CallerError):
+    """What was sent cannot be used."""
+
+    code = "invalid_request"
+
+
+class NotFound(CallerError):
+    """There is no such thing, or the asker may not know of it."""
+
+    code = "not_found"
+
+
+class Conflict(CallerError):
+    """Not possible in the present state; ``reason`` is a stable word for it."""
+
+    code = "conflict"
+
+    def __init__(self, message: str = "", reason: str = "conflict") -> None:
+        super().__init__(message, reason)
+        self.reason = reason
+
+
+class Busy(CallerError):
+    """Too much is under way; ask again after ``retry_after_s`` seconds."""
+
+    code = "busy"
+    retryable = True
+
+    def __init__(self, message: str = "", retry_after_s: float = 2.0) -> None:
+        super().__init__(message, retry_after_s)
+        self.retry_after_s = retry_after_s
+
+
+class OperatorError(HeadraceError):
+    """Whoever runs the system must act."""
+
+    code = "operator"
+
+
+class ConfigurationError(OperatorError):
+    """A setting is wrong; the message says which one and how to mend it."""
+
+    code = "configuration"
+
+
+class StoreLocked(OperatorError):
+    """Another process holds the data directory."""
+
+    code = "store_locked"
+
+
+class ModelError(HeadraceError):
+    """The model's provider failed; ``retry_after_s`` is what it asked for, if it did."""
+
+    code = "model_error"
+
+    def __init__(self, message: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(message, retry_after_s)
+        self.retry_after_s = retry_after_s
+
+
+class ModelRateLimited(ModelError):
+    """429."""
+
+    code = "rate_limited"
+    retryable = True
+
+
+class ModelOverloaded(ModelError):
+    """529 and other 5xx, also as an error event in mid-stream."""
+
+    code = "overloaded"
+    retryable = True
+
+
+class ModelTimeout(ModelError):
+    """No connection, no first content, or no further content in time (pings do not count)."""
+
+    code = "model_timeout"
+    retryable = True
+
+
+class ModelStreamBroken(ModelError):
+    """The stream ended before ``message_stop`` or without a stop reason."""
+
+    code = "stream_broken"
+    retryable = True
+
+
+class ModelUnreachable(ModelError):
+    """Nothing answers at the model's address."""
+
+    code = "model_unreachable"
+    retryable = True
+
+
+class ModelProtocolError(ModelError):
+    """The provider answered outside its own protocol."""
+
+    code = "protocol_error"
+    retryable = True
+
+
+class ModelRequestRejected(ModelError):
+    """400, 404, 413: repeating the same request cannot help."""
+
+    code = "request_rejected"
+
+
+class ModelUnauthorized(ModelError):
+    """401, 403: the key is missing, wrong or without rights."""
+
+    code = "model_unauthorized"
+
+
+class ModelRefused(ModelError):
+    """The model declined to answer; never repeated on the same model."""
+
+    code = "refused"
+
+
+class AgentError(HeadraceError):
+    """An agent could not do its part."""
+
+    code = "agent_error"
+
+
+class OutputInvalid(AgentError):
+    """The agent's answer does not fit what was asked for, after its repairs."""
+
+    code = "output_invalid"
+
+
+class StageFailed(AgentError):
+    """A stage ended without an answer; ``reason`` is the stable code of the cause."""
+
+    code = "stage_failed"
+
+    def __init__(self, message: str = "", reason: str = "stage_failed", attempts: int = 1, can_retry: bool = False) -> None:
+        super().__init__(message, reason, attempts, can_retry)
+        self.reason = reason
+        self.attempts = attempts
+        self.can_retry = can_retry
+
+
+class ToolFailed(AgentError):
+    """A tool raised or took too long; raise it inside a tool to choose the words the model reads."""
+
+    code = "tool_failed"
+
+
+class ToolCallLimitReached(AgentError):
+    """An agent reached its tool-call limit. ``conversation`` is the whole state as JSON: every message, call and result.
+
+    ``conversation`` is the JSON text of a tuple of :class:`runtime.events.messages.Message`; ``next_turn`` is the number
+    the next model turn takes; ``tool_calls`` counts those made in the stage so far.
+    """
+
+    code = "tool_call_limit"
+    retryable = True
+
+    def __init__(self, message: str = "", conversation: str = "[]", next_turn: int = 1, tool_calls: int = 0) -> None:
+        super().__init__(message, conversation, next_turn, tool_calls)
+        self.conversation = conversation
+        self.next_turn = next_turn
+        self.tool_calls = tool_calls
+
+
+class InternalError(HeadraceError):
+    """Ours to act on."""
+
+    code = "internal"
+
+
+class Fenced(InternalError):
+    """A newer owner has taken the run: the one that sees this stops at once."""
+
+    code = "fenced"
+
+
+class Superseded(InternalError):
+    """A newer dispatch of this stage exists: the one that sees this stops at once."""
+
+    code = "superseded"
+
+
+class RunEnded(InternalError):
+    """The run is over: nothing more may be written to it."""
+
+    code = "run_ended"
+
+
+class RunCancelled(InternalError):
+    """A cancel request is recorded: nothing new may start."""
+
+    code = "run_cancelled"
+
+
+class SequenceConflict(InternalError):
+    """An append met a last sequence number it did not expect."""
+
+    code = "sequence_conflict"
+
+
+class StoreUnavailable(InternalError):
+    """The log cannot be reached just now."""
+
+    code = "store_unavailable"
+    retryable = True

@@ -1,0 +1,88 @@
+"""Events to bytes and back. JSON only, one line, encoded once: the hub and the doors move bytes.
+
+Text that no store or client can hold (lone surrogates, NUL) becomes U+FFFD here, the one place where model and tool
+output turns into bytes (SECURITY.md 1).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from runtime.events.catalog import EVENT
+from runtime.events.envelope import Draft, Envelope, Record, Stored
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+class UnknownEvent(ValueError):
+    """A type this version does not know. Clients skip it; an executor must not go on past it."""
+
+
+def encode(draft: Draft, run_id: str, at: float) -> Record:
+    """The record of ``draft``; ``at`` is seconds since the epoch."""
+    event = draft.event
+    data = event.model_dump(exclude={"type"}, mode="json")
+    body: dict[str, Any] = {"run_id": run_id, "family": event.family, "type": event.type, "at": at}
+    if draft.stage is not None:
+        body["stage"] = draft.stage
+    if draft.agent is not None:
+        body["agent"] = draft.agent
+    if draft.turn is not None:
+        body["turn"] = draft.turn
+    if draft.attempt is not None:
+        body["attempt"] = draft.attempt
+    body["data"] = data
+    try:
+        raw = orjson.dumps(body)
+    except TypeError:  # a lone surrogate: not UTF-8
+        raw = orjson.dumps(_clean(body))
+    if b"\\u0000" in raw:
+        raw = orjson.dumps(_clean(body))
+    return Record(event.type, event.family, draft.stage, raw)
+
+
+def decode(stored: Stored) -> Envelope:
+    """The event in a stored record. Raises :class:`UnknownEvent` for a type or shape this version does not know."""
+    body = orjson.loads(stored.body)
+    try:
+        event = EVENT.validate_python({"type": body["type"], **body["data"]})
+    except ValidationError as error:
+        raise UnknownEvent(f"event {stored.seq} of type {body.get('type')!r}: {error}") from error
+    return Envelope(
+        seq=stored.seq,
+        epoch=stored.epoch,
+        run_id=body["run_id"],
+        at=body["at"],
+        event=event,
+        stage=body.get("stage"),
+        agent=body.get("agent"),
+        turn=body.get("turn"),
+        attempt=body.get("attempt"),
+    )
+
+
+def public_json(stored: Stored) -> bytes:
+    """The event as clients get it: one line of JSON, ``seq`` and ``epoch`` first."""
+    return b'{"seq":%d,"epoch":%d,' % (stored.seq, stored.epoch) + stored.body[1:]
+
+
+def parse_public(data: bytes | str) -> Envelope:
+    """The event in a line of :func:`public_json`. Raises :class:`UnknownEvent` for a type this version does not know."""
+    body = orjson.loads(data)
+    raw = data.encode() if isinstance(data, str) else data
+    return decode(Stored(body["seq"], body["epoch"], body["type"], body["family"], body.get("stage"), raw))
+
+
+def _clean(value: Any) -> Any:
+    """``value`` with every character no store can hold replaced; Any because it is any JSON value."""
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {_clean(key): _clean(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    return value

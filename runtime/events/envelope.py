@@ -1,0 +1,60 @@
+"""What stands around an event: where in the run it happened, and, once the hub has taken it, its place in the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runtime.events.catalog import Event, Family
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event on its way to the log: everything but its number."""
+
+    event: Event
+    stage: str | None = None
+    """The todo's id; None for the run itself and for planning."""
+    agent: str | None = None
+    turn: int | None = None
+    """1, 2, 3 ... per stage, or per planning agent."""
+    attempt: int | None = None
+    """1, 2, 3 ... per turn; a withdrawn attempt's text is dropped by clients."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A draft in its travelling form: encoded once, with the routing fields beside the bytes."""
+
+    type: str
+    family: Family
+    stage: str | None
+    body: bytes
+    """JSON object without ``seq`` and ``epoch``; the hub's numbers are set beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A record with its place: what the log holds and doors send."""
+
+    seq: int
+    epoch: int
+    type: str
+    family: Family
+    stage: str | None
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A decoded event with everything known about it."""
+
+    seq: int
+    epoch: int
+    run_id: str
+    at: float
+    """Seconds since the epoch, UTC, when the publisher made it."""
+    event: Event
+    stage: str | None = None
+    agent: str | None = None
+    turn: int | None = None
+    attempt: int | None = None

@@ -1,0 +1,193 @@
+"""The port to the store. One contract suite (``tests/contracts/test_log.py``) examines every implementation.
+
+A log keeps runs and their events. All writes come from one hub at a time; every write is fenced by the run's epoch and
+its expected last sequence number, so a second, frozen hub or owner cannot write. ``append`` takes many runs' writes and
+commits them in **one** transaction; a write that is refused fails alone. Times are on the store's own clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from runtime.events.envelope import Record, Stored
+
+Status = Literal["accepted", "running", "waiting", "completed", "failed", "cancelled", "expired"]
+TERMINAL: frozenset[Status] = frozenset({"completed", "failed", "cancelled", "expired"})
+
+TERMINAL_TYPES: dict[str, Status] = {
+    "run.completed": "completed",
+    "run.failed": "failed",
+    "run.cancelled": "cancelled",
+    "run.expired": "expired",
+}
+"""Which status an event's type ends its run with."""
+
+FORMAT_VERSION = 1
+"""Of what is stored; a store of another version is refused with a clear message."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to be created, with its first records (``run.accepted``)."""
+
+    run_id: str
+    tenant_id: str
+    conversation_id: str | None
+    question: str
+    """The first 200 characters of it, for lists."""
+    deadline_s: float
+    on_disconnect: Literal["cancel", "continue"]
+    grace_s: float
+    records: tuple[Record, ...]
+    idempotency_key: str | None = None
+    idempotency_hash: str | None = None
+    """Of the request body: the same key with another hash is an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as the store knows it."""
+
+    run_id: str
+    tenant_id: str
+    conversation_id: str | None
+    question: str
+    status: Status
+    epoch: int
+    """0 until the first claim; +1 with each."""
+    last_seq: int
+    owner: str | None
+    created_at: float
+    deadline_at: float
+    cancel_requested: bool
+    on_disconnect: Literal["cancel", "continue"]
+    grace_s: float
+    takeovers: int
+
+    @property
+    def terminal(self) -> bool:
+        return self.status in TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The answer to ``create``; ``existing`` is True when the idempotency key named a run that was there already."""
+
+    run: Run
+    existing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Records for one run. ``epoch`` None: from the door (cancel, input), allowed on any unfinished run."""
+
+    run_id: str
+    epoch: int | None
+    expected_seq: int
+    publisher: str
+    publisher_seq: int
+    """1, 2, 3 ... without gaps per (run, publisher); a repeat is answered ``repeated`` and not written again."""
+    records: tuple[Record, ...]
+    cancel: bool = False
+    """Also sets the run's cancel request."""
+
+
+Outcome = Literal["committed", "repeated", "fenced", "ended", "conflict", "unknown_run", "cancel_requested"]
+"""``cancel_requested``: a ``run.completed`` was refused because a cancel request stands (JOURNAL.md 1.11, 7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of one write. ``last_seq`` and ``epoch`` are the run's after it."""
+
+    outcome: Outcome
+    first_seq: int = 0
+    last_seq: int = 0
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The answer to a renewal: which of the executor's runs have a cancel request, and whether it still counts as alive."""
+
+    alive: bool
+    cancel_requested: tuple[str, ...] = ()
+
+
+class Log(Protocol):
+    """A store of runs. Every method raises :class:`runtime.errors.StoreUnavailable` when the store cannot be reached."""
+
+    async def open(self) -> None:
+        """Make it ready, creating what is missing. Raises ``StoreLocked``, ``ConfigurationError``."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of it; safe to call twice."""
+        ...
+
+    async def create(self, new: NewRun) -> Created:
+        """Create a run with its first records, or give the one its idempotency key names.
+
+        Raises ``InvalidRequest`` for the same key with another hash, ``Conflict('...', 'conversation_busy')`` when the
+        conversation has an unfinished run.
+        """
+        ...
+
+    async def append(self, writes: Sequence[Write]) -> list[Written]:
+        """Commit the writes in one transaction; answers in the same order. Two writes of one run apply in order.
+
+        A terminal record sets the run's status in the same transaction, and must be the write's last.
+        """
+        ...
+
+    async def publisher_seq(self, run_id: str, publisher: str) -> int:
+        """The last ``publisher_seq`` written for that pair; 0 when none was."""
+        ...
+
+    async def get(self, run_id: str) -> Run | None:
+        """The run, or None."""
+        ...
+
+    async def list(self, *, tenant_id: str, limit: int = 50) -> list[Run]:
+        """The newest runs first."""
+        ...
+
+    async def read(self, run_id: str, *, after: int, limit: int = 512, deltas: bool = True) -> list[Stored]:
+        """Events with ``seq > after`` in order; without those of family ``token`` when ``deltas`` is False."""
+        ...
+
+    async def claim(self, run_id: str | None, *, executor: str, limit: int = 16) -> list[Run]:
+        """Make ``executor`` the owner of that run, or of up to ``limit`` runs nobody living owns; epoch + 1 each.
+
+        Claimable is a run that is accepted, or running with an owner whose lease has run out (or that has none), and
+        only by an executor with a lease of its own. ``takeovers`` grows when the run was running. An accepted run is
+        given by ``run_id=None`` only when it is older than 1 s: until then whoever accepted it is handing it out.
+        Answers the claimed runs after the claim.
+        """
+        ...
+
+    async def renew(self, executor: str, *, ttl_s: float) -> Lease:
+        """Extend (or begin) an executor's lease. ``alive=False`` when it had run out or was revoked: stop everything, take a new name."""
+        ...
+
+    async def release(self, executor: str) -> None:
+        """End an executor's lease now, so that others may take its runs at once."""
+        ...
+
+
+class LogReader(Protocol):
+    """The reading half, which doors and executors use beside the hub."""
+
+    async def get(self, run_id: str) -> Run | None:
+        """The run, or None."""
+        ...
+
+    async def list(self, *, tenant_id: str, limit: int = 50) -> list[Run]:
+        """The newest runs first."""
+        ...
+
+    async def read(self, run_id: str, *, after: int, limit: int = 512, deltas: bool = True) -> list[Stored]:
+        """Events with ``seq > after`` in order."""
+        ...
