@@ -6,6 +6,7 @@ Every field can be set by the environment as ``HEADRACE_<NAME>`` and by ``headra
 from __future__ import annotations
 
 import ipaddress
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -118,6 +119,16 @@ def load(**given: object) -> Settings:
         return Settings(**{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         raise ConfigurationError("; ".join(_sentence(dict(e)) for e in error.errors())) from error
+
+
+def to_json(settings: Settings) -> str:
+    """The settings as JSON, for other processes; secrets are left out and travel in the environment."""
+    return settings.model_dump_json(exclude={"anthropic_api_key", "anthropic_base_url"})
+
+
+def from_json(text: str) -> Settings:
+    """The settings in a text of :func:`to_json`, completed with this process's environment."""
+    return load(**json.loads(text))
 
 
 def _sentence(problem: dict[str, object]) -> str:

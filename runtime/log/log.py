@@ -150,7 +150,7 @@ class Log(Protocol):
         """The run, or None."""
         ...
 
-    async def list(self, *, tenant_id: str, limit: int = 50) -> list[Run]:
+    async def recent(self, *, tenant_id: str, limit: int = 50) -> list[Run]:
         """The newest runs first."""
         ...
 
@@ -184,7 +184,7 @@ class LogReader(Protocol):
         """The run, or None."""
         ...
 
-    async def list(self, *, tenant_id: str, limit: int = 50) -> list[Run]:
+    async def recent(self, *, tenant_id: str, limit: int = 50) -> list[Run]:
         """The newest runs first."""
         ...
 

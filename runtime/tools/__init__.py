@@ -1,1 +1,1 @@
-"""Tools: what an agent can do beside talking. ``tool`` has the decorator, ``registry`` finds them, ``invoke`` runs them."""
+"""Tools: what an agent can do but talk. ``tool`` has the decorator, ``registry`` finds them, ``invoke`` runs them."""

@@ -7,8 +7,8 @@
         '''Convert an amount of money.'''
 
 Parameters become the input schema (``Annotated[int, Field(description=...)]`` works); a parameter annotated
-:class:`ToolContext` is filled in by us and hidden from the model. The docstring is the description. Sync functions run in
-a thread. The result is a string, anything JSON can hold, or a :class:`ToolResult` with citations.
+:class:`ToolContext` is filled in by us and hidden from the model. The docstring is the description. Sync functions run
+in a thread. The result is a string, anything JSON can hold, or a :class:`ToolResult` with citations.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_type_hints, overload
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, create_model
 
 from runtime.errors import ConfigurationError
 from runtime.ids import IDENTIFIER
@@ -69,6 +69,7 @@ class Tool:
     description: str
     input_schema: dict[str, Any]
     arguments: type[BaseModel]
+    """Validates a call; each field's alias is the parameter's name."""
     function: Callable[..., Any]
     kind: ToolKind = "read"
     timeout_s: float = 60.0
@@ -103,7 +104,8 @@ def tool(
     """Make a typed function a :class:`Tool`.
 
     ``kind`` says what repeating a call does: ``read`` is free, ``idempotent`` is safe with the same key,
-    ``at_most_once`` is never repeated. Raises :class:`ConfigurationError` for a function without docstring or type hints.
+    ``at_most_once`` is never repeated. Raises :class:`ConfigurationError` for a function that has no
+    docstring, or parameters without a schema.
     """
     if function is not None:
         return _build(function, name, title, kind, timeout_s)
@@ -111,27 +113,22 @@ def tool(
 
 
 def _build(function: ToolFunction, name: str | None, title: str | None, kind: ToolKind, timeout_s: float) -> Tool:
-    tool_name = name or function.__name__
+    tool_name = name or str(getattr(function, "__name__", ""))
     if not IDENTIFIER.match(tool_name):
         raise ConfigurationError(f"tool name {tool_name!r} must fit {IDENTIFIER.pattern}")
     description = inspect.getdoc(function)
     if not description:
         raise ConfigurationError(f"tool {tool_name!r} needs a docstring: the model reads it")
-    hints = get_type_hints(function, include_extras=True)
-    fields: dict[str, Any] = {}
-    context_parameter = None
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise ConfigurationError(f"tool {tool_name!r}: *args and **kwargs have no schema")
-        if parameter.name not in hints:
-            raise ConfigurationError(f"tool {tool_name!r}: parameter {parameter.name!r} needs a type hint")
-        if hints[parameter.name] is ToolContext:
-            context_parameter = parameter.name
-            continue
-        default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (hints[parameter.name], default)
-    arguments = create_model(f"{tool_name}_arguments", __config__=ConfigDict(extra="forbid"), **fields)
-    schema = arguments.model_json_schema()
+    if timeout_s <= 0:
+        raise ConfigurationError(f"tool {tool_name!r}: timeout_s must be above 0, not {timeout_s}")
+    fields, context_parameter = _fields(tool_name, function)
+    try:
+        arguments = create_model(f"{tool_name}_arguments", __config__=ConfigDict(extra="forbid"), **fields)
+        schema = arguments.model_json_schema()
+    except PydanticUserError as error:
+        raise ConfigurationError(
+            f"tool {tool_name!r}: a parameter's type has no JSON Schema ({error.message})"
+        ) from error
     schema.pop("title", None)
     return Tool(
         name=tool_name,
@@ -144,3 +141,39 @@ def _build(function: ToolFunction, name: str | None, title: str | None, kind: To
         timeout_s=timeout_s,
         context_parameter=context_parameter,
     )
+
+
+def _fields(tool_name: str, function: ToolFunction) -> tuple[dict[str, Any], str | None]:
+    """The model's fields, and the name of the parameter that takes the context.
+
+    A field has a name of ours and the parameter's as its alias: so a parameter may be called ``json``, ``copy`` or
+    ``_id``, which pydantic refuses or warns of as field names.
+    """
+    fields: dict[str, Any] = {}
+    context_parameter: str | None = None
+    hints = _hints(tool_name, function)
+    for number, parameter in enumerate(inspect.signature(function).parameters.values()):
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise ConfigurationError(f"tool {tool_name!r}: *args and **kwargs have no schema")
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise ConfigurationError(f"tool {tool_name!r}: parameter {parameter.name!r} cannot be given by name")
+        if parameter.name not in hints:
+            raise ConfigurationError(f"tool {tool_name!r}: parameter {parameter.name!r} needs a type hint")
+        if hints[parameter.name] is ToolContext:
+            if context_parameter is not None:
+                raise ConfigurationError(f"tool {tool_name!r} has two parameters of type ToolContext")
+            context_parameter = parameter.name
+            continue
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[f"argument_{number}"] = (hints[parameter.name], Field(default, alias=parameter.name))
+    return fields, context_parameter
+
+
+def _hints(tool_name: str, function: ToolFunction) -> dict[str, Any]:
+    try:
+        return get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise ConfigurationError(
+            f"tool {tool_name!r}: a type hint names {error.name!r}, which its module does not have when it runs; "
+            "import it outside 'if TYPE_CHECKING'"
+        ) from error

@@ -1,0 +1,59 @@
+"""Agent: a process per specialized agent because its tools and model traffic are isolated and placed apart."""
+
+from __future__ import annotations
+
+import ray
+
+from actors.handles import HubHandle, local_address
+from actors.placement import hub_name
+from actors.shell import Pulse, Shell, as_actor
+from runtime.agents.agent import Agent as HostedAgent
+from runtime.agents.request import PlanningRequest, PlanningResult, StageRequest, StageResult
+from runtime.bootstrap import build_agent, build_publisher, compose
+from runtime.clock import SystemClock
+from runtime.ids import new_id
+
+
+class AgentHost(Shell):
+    """Hosts :class:`runtime.agents.agent.Agent`."""
+
+    def __init__(self, settings: str, subject: str) -> None:
+        super().__init__(settings)
+        self._subject = subject
+        self._hosted: HostedAgent | None = None
+
+    async def begin(self) -> None:
+        clock, parts = SystemClock(), compose(self.settings)
+        name = f"{self._subject}-{new_id()[:8]}"
+        publisher = build_publisher(self.settings, name, HubHandle(hub_name(self.settings)), clock)
+        local = await local_address(self.settings) if self._uses_local(parts.ladders[self._subject]) else None
+        self._hosted = build_agent(parts, parts.specs[self._subject], publisher, clock, local)
+        await publisher.start()
+
+    async def run_stage(self, request: StageRequest) -> StageResult:
+        return await (await self._agent()).run_stage(request)
+
+    async def run_planning(self, request: PlanningRequest) -> PlanningResult:
+        return await (await self._agent()).run_planning(request)
+
+    async def cancel(self, run_id: str) -> None:
+        await (await self._agent()).cancel(run_id)
+
+    async def statistics(self) -> dict[str, int]:
+        return (await self._agent()).statistics()
+
+    @ray.method(concurrency_group="control")
+    async def ping(self) -> Pulse:
+        return self.pulse(ray.get_runtime_context().get_node_id())
+
+    async def _agent(self) -> HostedAgent:
+        await self.started()
+        assert self._hosted is not None  # begin() made it
+        return self._hosted
+
+    @staticmethod
+    def _uses_local(ladder: tuple[str, ...]) -> bool:
+        return any(model.startswith("local:") for model in ladder)
+
+
+Agent = as_actor(AgentHost)

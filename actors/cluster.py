@@ -1,0 +1,79 @@
+"""A whole system on Ray, from a process that owns the cluster or joins one: start, stay, stop in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from typing import Any
+
+import ray
+from ray import serve
+from ray.serve.config import HTTPOptions
+
+from actors.event_generator import application
+from actors.placement import NAMESPACE
+from actors.supervisor import start_supervisor, stop_supervisor, supervision_trouble
+from runtime.config import Settings
+from runtime.telemetry import logger
+
+_log = logger("cluster")
+
+OBJECT_STORE_BYTES = 80 * 1024 * 1024
+"""Ray's smallest store is 75 MiB; nothing of ours lives in it: events stay below its 100 KB threshold."""
+
+STOP_WITHIN_S = 5.0
+"""For a stop in order; the parent process ends what is left after 8 s."""
+
+LOOK_EVERY_S = 5.0
+"""Between looks at the supervisor."""
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code."""
+    start(settings)
+    print(f"READY http://{settings.host}:{settings.port}", flush=True)  # noqa: T201  # the parent waits for this line
+    try:
+        return asyncio.run(_until_signalled(settings))
+    finally:
+        stop(settings)
+
+
+def start(settings: Settings) -> None:
+    """Ray, the actors and the door; the actors start while Serve does."""
+    address = os.environ.get("RAY_ADDRESS") or "local"
+    own: dict[str, Any] = {}
+    if address == "local":
+        own = {"num_cpus": os.cpu_count(), "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
+    ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, **own)
+    actors = start_supervisor(settings)
+    serve.start(http_options=HTTPOptions(host=settings.host, port=settings.port))
+    serve.run(application(settings), name="headrace", route_prefix="/", blocking=False)
+    ray.get(actors)
+
+
+def stop(settings: Settings) -> None:
+    """Hand runs over, close the log, take Ray down."""
+    try:
+        stop_supervisor(settings, within_s=STOP_WITHIN_S)
+    except Exception as error:  # what is left is ended by the parent, and the log needs no goodbye
+        _log.warning("the actors did not stop in order: %r", error)
+    ray.shutdown()
+
+
+async def _until_signalled(settings: Settings) -> int:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    while True:
+        try:
+            async with asyncio.timeout(LOOK_EVERY_S):
+                await told.wait()
+            return 0
+        except TimeoutError:
+            trouble = await supervision_trouble(settings)
+            if trouble:
+                print(f"headrace: {trouble}", file=sys.stderr)  # noqa: T201  # for the parent to show
+                return 1

@@ -1,0 +1,35 @@
+"""What Ray must find in the environment. Imports nothing of Ray, which reads most of it while it is imported."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+DEFAULTS = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_health_check_period_ms": "2000",
+    "RAY_health_check_timeout_ms": "3000",
+    "RAY_health_check_failure_threshold": "4",
+    "RAY_SERVE_LOG_TO_STDERR": "0",
+    "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1000",
+}
+"""RAY.md 10. Whatever is set already stays."""
+
+
+def prepare(data_dir: Path) -> None:
+    """Fill in what is missing of this process's environment, with a cluster token of its own.
+
+    Ray makes no token when the mode is set, and a world-readable one when it is not.
+    """
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    if os.environ["RAY_AUTH_MODE"] != "token" or {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        return
+    data_dir.mkdir(parents=True, exist_ok=True)
+    path = data_dir / "ray_token"
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(secrets.token_hex(32))
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)

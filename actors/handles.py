@@ -1,0 +1,196 @@
+"""Ports over Ray: the same interfaces as the objects in ``runtime``, found by name, failing in the same words.
+
+A handle is looked up by name when it is first used and again after its actor was lost. Errors of ours come out as they went
+in; whatever Ray itself raises becomes ``StoreUnavailable``: the call may or may not have been executed, and every caller here
+either repeats with the same number or leaves it to the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import RayError, RayTaskError, TaskCancelledError
+
+from actors.placement import NAMESPACE, agent_names, local_model_name
+from runtime.agents.request import AgentPort, PlanningRequest, PlanningResult, StageRequest, StageResult
+from runtime.config import Settings
+from runtime.errors import HeadraceError, RunCancelled, StageFailed, StoreUnavailable
+from runtime.events.envelope import Stored
+from runtime.llm.local.server import LocalAddress
+from runtime.log.log import Created, Lease, NewRun, Run
+from runtime.log.wire import Append, Appended, CancelledBy, FeedItem
+from runtime.orchestrator.orchestrator import PlanOutcome, PlanRequest
+
+FEED_BACKPRESSURE = 16
+"""Batches of a feed in flight before the hub gathers more into each (RAY.md 1: 16 is nearly free)."""
+
+
+class NamedActor:
+    """A call to an actor known by its name. Any below is Ray's: its handles have no types."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._handle: ActorHandle[Any] | None = None
+
+    async def call(self, method: str, *args: Any, timeout_s: float | None = None) -> Any:
+        """The method's answer. Raises what the method raised, or ``StoreUnavailable``."""
+        handle = await self.handle()
+        ref = getattr(handle, method).remote(*args)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await ref
+        except TimeoutError as error:
+            ray.cancel(ref)
+            raise StoreUnavailable(f"{self.name} did not answer {method} within {timeout_s:g} s") from error
+        except asyncio.CancelledError:
+            ray.cancel(ref)  # cancelling the awaiter alone leaves the call running (RAY.md 1)
+            raise
+        except (RayError, RayTaskError) as error:
+            raise self._translated(error) from error
+
+    async def handle(self) -> ActorHandle[Any]:
+        """The actor's handle. Raises ``StoreUnavailable`` when there is no such actor just now."""
+        if self._handle is None:
+            try:
+                self._handle = await asyncio.to_thread(ray.get_actor, self.name, NAMESPACE)
+            except (ValueError, RayError) as error:
+                raise StoreUnavailable(f"there is no actor {self.name} just now") from error
+        return self._handle
+
+    def _translated(self, error: Exception) -> Exception:
+        if isinstance(error, TaskCancelledError):
+            return RunCancelled("the call was cancelled")
+        if isinstance(error, RayTaskError):
+            cause = error.cause
+            if isinstance(cause, HeadraceError):
+                return cause
+            return error
+        self._handle = None
+        return StoreUnavailable(f"{self.name} cannot be reached ({type(error).__name__})")
+
+
+class HubHandle:
+    """:class:`runtime.log.wire.HubPort` over the StreamHub actor."""
+
+    def __init__(self, name: str) -> None:
+        self._actor = NamedActor(name)
+
+    async def append(self, batch: Sequence[Append]) -> list[Appended]:
+        return await self._actor.call("append", batch)  # type: ignore[no-any-return]
+
+    async def create(self, new: NewRun) -> Created:
+        return await self._actor.call("create", new)  # type: ignore[no-any-return]
+
+    async def cancel(self, run_id: str, by: CancelledBy) -> Run:
+        return await self._actor.call("cancel", run_id, by)  # type: ignore[no-any-return]
+
+    async def claim(self, run_id: str | None, *, executor: str) -> list[Run]:
+        return await self._actor.call("claim", run_id, executor)  # type: ignore[no-any-return]
+
+    async def renew(self, executor: str, *, ttl_s: float) -> Lease:
+        return await self._actor.call("renew", executor, ttl_s, timeout_s=ttl_s / 2)  # type: ignore[no-any-return]
+
+    async def release(self, executor: str) -> None:
+        await self._actor.call("release", executor, timeout_s=2.0)
+
+    async def watch(self, door: str, run_ids: Sequence[str]) -> dict[str, int]:
+        return await self._actor.call("watch", door, list(run_ids))  # type: ignore[no-any-return]
+
+    async def unwatch(self, door: str, run_ids: Sequence[str]) -> None:
+        await self._actor.call("unwatch", door, list(run_ids))
+
+    async def feed(self, door: str) -> AsyncGenerator[list[FeedItem], None]:
+        handle = await self._actor.handle()
+        feed: Any = handle.feed
+        method = feed.options(num_returns="streaming", _generator_backpressure_num_objects=FEED_BACKPRESSURE)
+        items = method.remote(door)
+        try:
+            async for ref in items:
+                yield await ref
+        except (RayError, RayTaskError) as error:
+            raise self._actor._translated(error) from error
+        finally:
+            ray.cancel(items)  # dropping a generator does not stop its producer (RAY.md 1)
+
+    async def get(self, run_id: str) -> Run | None:
+        return await self._actor.call("get", run_id)  # type: ignore[no-any-return]
+
+    async def recent(self, *, tenant_id: str, limit: int = 50) -> list[Run]:
+        return await self._actor.call("recent", tenant_id, limit)  # type: ignore[no-any-return]
+
+    async def read(self, run_id: str, *, after: int, limit: int = 512, deltas: bool = True) -> list[Stored]:
+        return await self._actor.call("read", run_id, after, limit, deltas)  # type: ignore[no-any-return]
+
+
+class AgentHandle:
+    """:class:`runtime.agents.request.AgentPort` over a pool of Agent actors; a run stays with one of them."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._pool = [NamedActor(name) for name in names]
+
+    async def run_stage(self, request: StageRequest) -> StageResult:
+        actor = self._of(request.run_id)
+        try:
+            return await actor.call("run_stage", request)  # type: ignore[no-any-return]
+        except StoreUnavailable as error:
+            raise StageFailed(f"the agent's process was lost: {error.message}", "agent_lost", 1, True) from error
+
+    async def run_planning(self, request: PlanningRequest) -> PlanningResult:
+        actor = self._of(request.run_id)
+        try:
+            return await actor.call("run_planning", request)  # type: ignore[no-any-return]
+        except StoreUnavailable as error:
+            raise StageFailed(f"the agent's process was lost: {error.message}", "agent_lost", 1, True) from error
+
+    async def cancel(self, run_id: str) -> None:
+        await self._of(run_id).call("cancel", run_id, timeout_s=2.0)
+
+    def _of(self, run_id: str) -> NamedActor:
+        return self._pool[zlib.crc32(run_id.encode()) % len(self._pool)]
+
+
+class OrchestratorHandle:
+    """:class:`runtime.orchestrator.orchestrator.OrchestratorPort` over its actor."""
+
+    def __init__(self, name: str) -> None:
+        self._actor = NamedActor(name)
+
+    async def plan(self, request: PlanRequest) -> PlanOutcome:
+        return await self._actor.call("plan", request)  # type: ignore[no-any-return]
+
+    async def current_plan(self, run_id: str) -> PlanOutcome | None:
+        return await self._actor.call("current_plan", run_id)  # type: ignore[no-any-return]
+
+    async def cancel(self, run_id: str) -> None:
+        await self._actor.call("cancel", run_id, timeout_s=2.0)
+
+
+class ExecutorHandle:
+    """:class:`runtime.executor.executor.ExecutorPort` over its actor."""
+
+    def __init__(self, name: str) -> None:
+        self._actor = NamedActor(name)
+
+    async def begin(self, run_id: str) -> bool:
+        return await self._actor.call("begin_run", run_id, timeout_s=5.0)  # type: ignore[no-any-return]
+
+    async def cancel(self, run_id: str) -> None:
+        await self._actor.call("cancel", run_id, timeout_s=2.0)
+
+    async def stop(self) -> None:
+        await self._actor.call("stop", timeout_s=5.0)
+
+
+def agent_handles(settings: Settings, agents: Sequence[str]) -> dict[str, AgentPort]:
+    """A handle per agent."""
+    return {agent: AgentHandle(agent_names(settings, agent)) for agent in agents}
+
+
+async def local_address(settings: Settings) -> LocalAddress:
+    """Where the local model answers."""
+    return await NamedActor(local_model_name(settings)).call("address")  # type: ignore[no-any-return]

@@ -1,0 +1,213 @@
+"""Supervisor: a process because something must stay up to see the others fall.
+
+It starts what is missing, pings every actor's control group each second, and replaces one that has been silent for 6 s, killing
+its process first: Ray never notices a frozen process, and a frozen hub would keep the lock on the log. Ray itself restarts what
+has died (``max_restarts=-1``); the supervisor then starts what the new process hosts. Restarts that come too fast are given up
+upwards: ``failure`` is set, readiness turns false, and the parent process decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import ActorDiedError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from actors.agent import Agent
+from actors.executor import Executor
+from actors.local_model import LocalModel
+from actors.orchestrator import Orchestrator
+from actors.placement import NAMESPACE, Placement, placements, supervisor_name
+from actors.stream_hub import StreamHub
+from runtime.composition import compose
+from runtime.config import Settings, from_json, to_json
+from runtime.telemetry import logger
+
+_log = logger("supervisor")
+
+PING_EVERY_S = 1.0
+PING_WITHIN_S = 2.0
+SILENT_S = 6.0
+"""Silence after which an actor counts as frozen (DESIGN.md 5)."""
+START_WITHIN_S = 60.0
+"""A process that has not started what it hosts by then is killed and started anew."""
+RESTARTS, RESTARTS_WITHIN_S = 20, 60.0
+"""More kills than this in that time are given up upwards."""
+
+CLASSES: dict[str, Any] = {
+    "hub": StreamHub,
+    "local_model": LocalModel,
+    "agent": Agent,
+    "orchestrator": Orchestrator,
+    "executor": Executor,
+}
+
+
+@dataclass(slots=True)
+class _Ward:
+    """One actor under supervision."""
+
+    placement: Placement
+    handle: ActorHandle[Any]
+    pid: int | None = None
+    node: str | None = None
+    heard: float = field(default_factory=time.monotonic)
+    started: bool = False
+
+
+class SupervisorHost:
+    """See the module."""
+
+    def __init__(self, settings: str) -> None:
+        self._settings_json = settings
+        self._settings = from_json(settings)
+        self._wards: dict[str, _Ward] = {}
+        self._watch: asyncio.Task[None] | None = None
+        self._kills: deque[float] = deque()
+        self.failure: str | None = None
+
+    async def start(self) -> dict[str, int]:
+        """Create every actor and wait until each has started what it hosts; answers name -> pid. Safe to repeat."""
+        parts = compose(self._settings)
+        wanted = placements(self._settings, tuple(parts.specs), local_model=parts.needs_local)
+        for placement in wanted:
+            if placement.name not in self._wards:
+                self._wards[placement.name] = _Ward(placement, self._create(placement))
+        await asyncio.gather(*(self._pulse(ward, START_WITHIN_S, start=True) for ward in self._wards.values()))
+        silent = [name for name, ward in self._wards.items() if not ward.started]
+        if silent:
+            raise RuntimeError(f"these actors did not start within {START_WITHIN_S:g} s: {', '.join(silent)}")
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._watch_forever())
+        return {name: ward.pid or 0 for name, ward in self._wards.items()}
+
+    async def pids(self) -> dict[str, int]:
+        """Name -> process id of every actor, as of the last ping."""
+        return {name: ward.pid or 0 for name, ward in self._wards.items()}
+
+    async def trouble(self) -> str | None:
+        """Why supervision has been given up; None while all is well."""
+        return self.failure
+
+    async def stop(self) -> None:
+        """Stop watching and let executors hand over and the hub close, in that order, within a few seconds."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+        for kind in ("executor", "hub", "local_model"):
+            handles: list[Any] = [ward.handle for ward in self._wards.values() if ward.placement.kind == kind]
+            stops = [handle.stop.remote() for handle in handles]
+            done = await asyncio.gather(*(_within(stop, 3.0) for stop in stops), return_exceptions=True)
+            for result in done:
+                if isinstance(result, BaseException):
+                    _log.warning("a %s did not stop in time: %r", kind, result)
+
+    def _create(self, placement: Placement) -> ActorHandle[Any]:
+        arguments = (self._settings_json, placement.subject) if placement.subject else (self._settings_json,)
+        return CLASSES[placement.kind].options(  # type: ignore[no-any-return]
+            name=placement.name,
+            namespace=NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            max_restarts=-1,
+            max_task_retries=0,
+            enable_task_events=False,
+            **dict(placement.options),
+        ).remote(*arguments)
+
+    async def _watch_forever(self) -> None:
+        while True:
+            await asyncio.sleep(PING_EVERY_S)
+            await asyncio.gather(*(self._look_after(ward) for ward in self._wards.values()))
+
+    async def _look_after(self, ward: _Ward) -> None:
+        await self._pulse(ward, PING_WITHIN_S, start=False)
+        if time.monotonic() - ward.heard > SILENT_S:
+            await self._replace(ward)
+
+    async def _pulse(self, ward: _Ward, within_s: float, *, start: bool) -> None:
+        try:
+            pulse = await _within(ward.handle.ping.remote(), within_s)
+            ward.heard = time.monotonic()
+            ward.pid, ward.node, ward.started = pulse["pid"], pulse["node"], pulse["started"]
+            if not ward.started:
+                await _within(ward.handle.started.remote(), START_WITHIN_S if start else within_s)
+                ward.started = True
+        except ActorDiedError:
+            _log.error("%s is gone for good; a new one is made", ward.placement.name)
+            ward.handle = self._create(ward.placement)
+        except (TimeoutError, RayError) as error:
+            _log.warning("%s does not answer: %r", ward.placement.name, error)
+
+    async def _replace(self, ward: _Ward) -> None:
+        """Kill the silent process; Ray restarts the actor, and the next ping starts what it hosts."""
+        if not self._allowed():
+            return
+        _log.error("%s (pid %s) has been silent for %.0f s and is killed", ward.placement.name, ward.pid, SILENT_S)
+        if ward.pid is not None:
+            await _kill(ward.pid, ward.node)
+        ward.heard, ward.started = time.monotonic(), False
+
+    def _allowed(self) -> bool:
+        now = time.monotonic()
+        self._kills.append(now)
+        while self._kills and now - self._kills[0] > RESTARTS_WITHIN_S:
+            self._kills.popleft()
+        if len(self._kills) <= RESTARTS:
+            return True
+        self.failure = f"more than {RESTARTS} actors had to be killed within {RESTARTS_WITHIN_S:g} s"
+        _log.critical("%s; supervision is given up", self.failure)
+        return False
+
+
+async def _within(ref: Any, seconds: float) -> Any:
+    """Await a Ray reference with a time limit; Any is Ray's."""
+    async with asyncio.timeout(seconds):
+        return await ref
+
+
+async def _kill(pid: int, node: str | None) -> None:
+    if node is None or node == ray.get_runtime_context().get_node_id():
+        _kill_here(pid)
+        return
+    there = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
+    task = ray.remote(_kill_here).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+    await _within(task.remote(pid), 10.0)
+
+
+def _kill_here(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        _log.info("pid %d was gone already", pid)
+
+
+Supervisor: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=0)(SupervisorHost)
+
+
+def start_supervisor(settings: Settings) -> Any:
+    """Find or make the supervisor and let it start everything; a Ray reference to name -> pid."""
+    options = {"name": supervisor_name(settings), "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True}
+    return Supervisor.options(**options).remote(to_json(settings)).start.remote()
+
+
+def stop_supervisor(settings: Settings, *, within_s: float) -> None:
+    """Stop supervision and what it started, in order. Raises what Ray raises."""
+    ray.get(_supervisor(settings).stop.remote(), timeout=within_s)
+
+
+async def supervision_trouble(settings: Settings) -> str | None:
+    """Why supervision was given up; None while all is well."""
+    return await _supervisor(settings).trouble.remote()  # type: ignore[no-any-return]
+
+
+def _supervisor(settings: Settings) -> Any:
+    return ray.get_actor(supervisor_name(settings), NAMESPACE)

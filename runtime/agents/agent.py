@@ -1,0 +1,120 @@
+"""One specialized agent: takes stages or planning calls, any number at once, each under its own writer of the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import runtime.errors as errors
+from runtime.agents.loop import LoopTools, StageLoop
+from runtime.agents.request import PlanningRequest, PlanningResult, StageRequest, StageResult
+from runtime.agents.turn import Rung, take_turn
+from runtime.events.brief import render
+from runtime.events.messages import Conversation, user
+from runtime.llm.client import ModelRequest
+from runtime.log.publisher import Lane, Publisher
+from runtime.stream.chain import Chain
+from runtime.stream.emitter import Emitter
+
+T = TypeVar("T")
+
+
+class Agent:
+    """See :class:`runtime.agents.request.AgentPort` for what its methods promise."""
+
+    def __init__(self, tools: LoopTools, publisher: Publisher, chain: Chain) -> None:
+        self._tools = tools
+        self._publisher = publisher
+        self._chain = chain
+        self._working: dict[str, set[asyncio.Task[Any]]] = {}
+        self._cancelled: set[asyncio.Task[Any]] = set()
+
+    @property
+    def name(self) -> str:
+        return self._tools.spec.name
+
+    @property
+    def model(self) -> str:
+        """The first model of the ladder, as people read it."""
+        return self._tools.turn.ladder[0].name
+
+    async def run_stage(self, request: StageRequest) -> StageResult:
+        """Do one stage."""
+        lane = self._publisher.lane(
+            request.run_id, request.epoch, stage=request.stage, dispatch=request.dispatch, worker=True
+        )
+        emitter = self._emitter(lane, request.stage)
+        return await self._tracked(request.run_id, lane, self._stage(request, emitter))
+
+    async def run_planning(self, request: PlanningRequest) -> PlanningResult:
+        """Answer one planning question. Raises ModelError when the model failed for good."""
+        lane = self._publisher.lane(request.run_id, request.epoch, worker=True)
+        emitter = self._emitter(lane, None)
+        return await self._tracked(request.run_id, lane, self._planning(request, emitter))
+
+    async def cancel(self, run_id: str) -> None:
+        """Stop everything done for that run."""
+        for task in list(self._working.get(run_id, ())):
+            self._cancelled.add(task)
+            task.cancel()
+
+    def statistics(self) -> dict[str, int]:
+        """Runs under way, and counts since the start."""
+        return {"runs": len(self._working), **self._tools.turn.counts.snapshot(), **self._publisher.counts.snapshot()}
+
+    def _emitter(self, lane: Lane, stage: str | None) -> Emitter:
+        return Emitter(lane, self._chain, self._tools.turn.clock, lane.run_id, stage=stage, agent=self.name)
+
+    async def _stage(self, request: StageRequest, emitter: Emitter) -> StageResult:
+        limit = self._tools.spec.timeout_s
+        try:
+            async with asyncio.timeout(limit):
+                return await StageLoop(self._tools, request, emitter).run()
+        except TimeoutError as error:
+            raise errors.StageFailed(f"{self.name} took longer than {limit:g} s", "stage_timeout", 1, True) from error
+
+    async def _planning(self, request: PlanningRequest, emitter: Emitter) -> PlanningResult:
+        first = (user(render(request.brief)),)
+
+        def request_for(rung: Rung, messages: Conversation, turn: int) -> ModelRequest:
+            return ModelRequest(
+                model=rung.model,
+                system=rung.instructions,
+                messages=(*first, *messages),
+                output_schema=request.schema,
+                max_tokens=self._tools.spec.max_tokens,
+                agent=self.name,
+                turn=turn,
+            )
+
+        transcript = await take_turn(self._tools.turn, emitter, request.transcript, request_for, show=False)
+        return PlanningResult(transcript.text(), transcript)
+
+    async def _tracked(self, run_id: str, lane: Lane, work: Coroutine[Any, Any, T]) -> T:
+        """Run ``work`` so that ``cancel`` reaches it, and end only when its events are durable or refused."""
+        task: asyncio.Task[T] = asyncio.ensure_future(work)
+        self._working.setdefault(run_id, set()).add(task)
+        try:
+            result = await task
+            await lane.drain()
+            return result
+        except asyncio.CancelledError as error:
+            if task in self._cancelled:
+                raise errors.RunCancelled("cancelled by request") from error
+            task.cancel()
+            raise
+        except errors.HeadraceError:
+            if lane.failure is None:
+                await lane.drain()
+            raise
+        finally:
+            self._cancelled.discard(task)
+            self._forget(run_id, task)
+            self._publisher.close(lane)
+
+    def _forget(self, run_id: str, task: asyncio.Task[Any]) -> None:
+        tasks = self._working.get(run_id, set())
+        tasks.discard(task)
+        if not tasks:
+            self._working.pop(run_id, None)

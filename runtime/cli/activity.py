@@ -1,0 +1,116 @@
+"""What a person watching wants to see and a run's state leaves out: calls as they happen, durations, recoveries.
+
+A fold like ``Texts``, mutable for the same reason; the state itself is ``runtime.events.fold``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from runtime.events import catalog as ev
+from runtime.events.envelope import Envelope
+
+NOTES_KEPT = 50
+
+
+@dataclass(slots=True)
+class Call:
+    """One tool call."""
+
+    name: str
+    arguments: dict[str, object]
+    result: str | None = None
+    """None while it runs."""
+    is_error: bool = False
+    ms: int = 0
+
+
+@dataclass(slots=True)
+class Doing:
+    """What happened around one stage (or, under the key ``""``, around the run and its planning)."""
+
+    calls: dict[str, Call] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """Recoveries and failures, in words."""
+    began: float | None = None
+    ended: float | None = None
+
+
+class Activity:
+    """Everything beside state and texts. Feed it every event."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, Doing] = {}
+        self.indexing: tuple[int, int] | None = None
+        """Documents done and to do, while an index is being built."""
+
+    def of(self, stage: str | None) -> Doing:
+        """What is known of that stage."""
+        return self.stages.setdefault(stage or "", Doing())
+
+    def apply(self, envelope: Envelope) -> None:
+        """Take in one event."""
+        event, doing = envelope.event, self.of(envelope.stage)
+        match event:
+            case ev.StageStarted():
+                doing.began, doing.ended = doing.began or envelope.at, None
+            case ev.StageCompleted() | ev.StageFailed() | ev.StageSkipped():
+                doing.ended = envelope.at
+            case ev.ToolCalled():
+                doing.calls[event.call_id] = Call(event.title or event.name, event.arguments)
+            case ev.ToolCompleted():
+                self._answered(doing, event.call_id, event.name, event.result, event.is_error, event.ms)
+            case ev.ToolOutcomeUnknown():
+                self._answered(doing, event.call_id, event.name, f"outcome unknown: {event.known}", True, 0)
+            case ev.ToolArgumentsInvalid():
+                self._answered(doing, event.call_id, event.name, f"arguments cannot be used: {event.message}", True, 0)
+            case ev.Custom(name="indexing"):
+                self._indexing(event.value)
+            case _:
+                pass  # an event with nothing to add here; ``note`` below has its own list
+        words = note(envelope)
+        if words:
+            doing.notes = [*doing.notes, words][-NOTES_KEPT:]
+
+    def _answered(self, doing: Doing, call_id: str, name: str, result: str, is_error: bool, ms: int) -> None:
+        call = doing.calls.setdefault(call_id, Call(name, {}))
+        call.result, call.is_error, call.ms = result, is_error, ms
+
+    def _indexing(self, value: object) -> None:
+        if isinstance(value, dict) and isinstance(value.get("done"), int) and isinstance(value.get("total"), int):
+            self.indexing = (value["done"], value["total"])
+
+
+def note(envelope: Envelope) -> str | None:
+    """What to tell about a recovery or a failure along the way; None for every other event."""
+    event = envelope.event
+    match event:
+        case ev.RecoveryRetrying(failure="output_invalid"):
+            return f"answer does not fit, asking again ({event.attempt} of {event.of}): {event.message}"
+        case ev.RecoveryRetrying():
+            wait = f" in {event.delay_s:.1f} s" if event.delay_s else ""
+            return f"{event.failure}: {event.message}; trying again{wait} ({event.attempt} of {event.of})"
+        case ev.RecoveryFellBack():
+            return f"{event.failure}: going on with {event.to_model} instead of {event.from_model}"
+        case ev.RecoveryResumed(reason="tool_call_limit"):
+            return f"tool-call limit reached after {event.tool_calls} calls; resumed ({event.attempt} of {event.of})"
+        case ev.RecoveryResumed():
+            return "another process took over and goes on from the log"
+        case ev.TurnSuperseded():
+            return f"an attempt was withdrawn, its text dropped: {event.reason}"
+        case ev.TurnFailed():
+            return f"model gave no answer after {event.attempts} attempts: {event.message} ({event.code})"
+        case ev.AgentFailed(fatal=False):
+            return f"{envelope.agent} failed, the run goes on without it: {event.message}"
+        case ev.AgentFailed():
+            return f"{envelope.agent} failed: {event.message}"
+        case ev.RunWaiting():
+            return f"waiting: {event.reason}"
+        case ev.RunCancelRequested():
+            return f"cancel requested by {event.by}"
+        case ev.InputReceived():
+            return f"input: {event.text}"
+        case ev.StageFailed(decision="retry"):
+            return f"{event.message} ({event.code}); the stage is tried again"
+        case _:
+            return None

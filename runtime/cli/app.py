@@ -1,0 +1,192 @@
+"""The commands of ``headrace``: their options and help. What they do is imported when they are called.
+
+Imports inside the functions are on purpose: ``headrace --help`` and shell completion answer in half a second only
+because settings, HTTP and rich's live view are not loaded for them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer(
+    name="headrace",
+    help="A runtime for streaming agents: every token durable before it is seen.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+models_app = typer.Typer(help="Weights for local models.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+
+ModelName = Literal["offline", "local", "anthropic", "scripted"]
+Url = Annotated[
+    str | None,
+    typer.Option("--url", envvar="HEADRACE_URL", help="A server; if left out, http://127.0.0.1:8000."),
+]
+Model = Annotated[
+    ModelName | None,
+    typer.Option(help="What agents use. Left out: anthropic when ANTHROPIC_API_KEY is set, else offline."),
+]
+Data = Annotated[Path | None, typer.Option(help="Where runs, indexes and weights are kept. [default: .headrace]")]
+Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
+Plain = Annotated[bool, typer.Option("--plain", help="Lines instead of the live picture, also on a terminal.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to bind. [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to bind. [default: 8000]")] = None,
+    model: Model = None,
+    script: Annotated[Path | None, typer.Option(help="For --model scripted: the script; else a built-in one.")] = None,
+    gguf: Annotated[Path | None, typer.Option(help="For --model local: a model file all agents use.")] = None,
+    docs: Annotated[Path | None, typer.Option(help="Folder searched by runs that name none.")] = None,
+    data: Data = None,
+    log: Annotated[str | None, typer.Option(help="Store: sqlite:PATH or memory: [default: in the data folder]")] = None,
+    in_process: Annotated[bool, typer.Option("--in-process", help="One process without Ray, for debugging.")] = False,
+    module: Annotated[
+        list[str] | None, typer.Option(help="Import path of a module with your agents, tools, hooks; repeatable.")
+    ] = None,
+) -> None:
+    """Start the system and stay until Ctrl-C, which stops everything it started."""
+    from runtime.cli import outcome
+    from runtime.cli import serve as command
+    from runtime.config import load
+
+    with outcome.told():
+        settings = load(
+            host=host,
+            port=port,
+            model=model,
+            script=script,
+            gguf=gguf,
+            documents=outcome.folder(docs),
+            data_dir=data,
+            log=log,
+            modules=tuple(module) if module else None,
+        )
+        raise outcome.Leave(command.serve(settings, in_process=in_process))
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    docs: Annotated[Path | None, typer.Option(help="Folder with the documents to answer from.")] = None,
+    url: Url = None,
+    model: Model = None,
+    data: Data = None,
+    json: Json = False,
+    plain: Plain = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Start the run, print its id, and leave.")] = False,
+) -> None:
+    """Ask a question and watch the plan, the stages, the tool calls and the answer arrive.
+
+    Asks the server at --url, else the one on this machine, else a private one in this process. Exit code: 0 completed
+    (also when the guardrail stopped it: the verdict is then the result), 1 failed, 2 misused, 3 cancelled, 130 Ctrl-C.
+    """
+    import asyncio
+
+    from runtime.cli import outcome
+    from runtime.cli.ask import Look
+    from runtime.cli.ask import ask as command
+
+    look = Look(json=json, plain=plain)
+    with outcome.told():
+        work = command(question, docs=docs, url=url, model=model, data=data, look=look, detach=detach)
+        raise outcome.Leave(asyncio.run(work))
+
+
+@app.command()
+def tail(
+    run: RunId,
+    url: Url = None,
+    after: Annotated[int, typer.Option(min=0, help="Leave out the events up to this number.")] = 0,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Show a run from its log, from the start, and live when it is not over. Ctrl-C leaves the run alone."""
+    import asyncio
+
+    from runtime.cli import outcome
+    from runtime.cli.ask import Look
+    from runtime.cli.ask import tail as command
+    from runtime.cli.system import DEFAULT_URL
+
+    with outcome.told():
+        work = command(run, url=url or DEFAULT_URL, after=after, look=Look(json=json, plain=plain))
+        raise outcome.Leave(asyncio.run(work))
+
+
+@app.command()
+def runs(
+    url: Url = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many, newest first.")] = 20,
+    json: Json = False,
+) -> None:
+    """List the newest runs."""
+    import asyncio
+
+    from runtime.cli import outcome
+    from runtime.cli import runs as command
+    from runtime.cli.system import DEFAULT_URL
+
+    with outcome.told():
+        raise outcome.Leave(asyncio.run(command.runs(url=url or DEFAULT_URL, limit=limit, json=json)))
+
+
+@app.command()
+def cancel(run: RunId, url: Url = None) -> None:
+    """Cancel a run; what was completed stays."""
+    import asyncio
+
+    from runtime.cli import outcome
+    from runtime.cli import runs as command
+    from runtime.cli.system import DEFAULT_URL
+
+    with outcome.told():
+        raise outcome.Leave(asyncio.run(command.cancel(run, url=url or DEFAULT_URL)))
+
+
+@app.command()
+def doctor(model: Model = None, data: Data = None, json: Json = False) -> None:
+    """Check Python, packages, Ray, port, store, key and model, and say how to mend what is wrong."""
+    from runtime.cli import doctor as command
+    from runtime.cli import outcome
+    from runtime.config import load
+
+    with outcome.told():
+        raise outcome.Leave(command.doctor(load(model=model, data_dir=data), json=json))
+
+
+@models_app.command("fetch")
+def fetch(name: Annotated[str, typer.Argument(help="The model: smollm2.")], data: Data = None) -> None:
+    """Fetch a model's weights into the data directory (smollm2: 93 MB, Apache-2.0)."""
+    from runtime.cli import outcome, stock
+    from runtime.cli.screens import stdout_line
+
+    with outcome.told():
+        stdout_line(str(stock.fetch(name, data)))
+
+
+@app.command()
+def index(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The documents: text, Markdown, HTML, PDF.")],
+    data: Data = None,
+) -> None:
+    """Build or refresh the search index of a folder; asking does it too, this does it ahead of time."""
+    from runtime.cli import outcome, stock
+
+    with outcome.told():
+        raise outcome.Leave(stock.index(folder, data))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from runtime import __version__
+
+    typer.echo(f"headrace {__version__}")

@@ -1,0 +1,151 @@
+"""``headrace serve``: check the settings, start the system, stay until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from rich.console import Console
+
+from runtime.cli.outcome import fail
+from runtime.cli.parent import Parent
+from runtime.cli.progress import waiting
+from runtime.config import Settings, to_json
+
+SETTINGS = "HEADRACE_SETTINGS_JSON"
+"""Environment variable in which the child finds its settings; secrets travel beside it, never in it."""
+
+COMMAND = (sys.executable, "-m", "serve_app")
+
+
+def model_sentence(settings: Settings) -> str:
+    """Which model agents use, with what a person must know about it. Raises ConfigurationError without its weights."""
+    from runtime.composition import model_words  # here: it imports all agents and tools, which --help must not pay for
+
+    return f"model: {model_words(settings)}"
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """The child's environment: the settings as JSON, and the key where only the environment has it."""
+    own = {SETTINGS: to_json(settings), "PYTHONUNBUFFERED": "1"}
+    for name, value in (
+        ("ANTHROPIC_API_KEY", settings.anthropic_api_key),
+        ("ANTHROPIC_BASE_URL", settings.anthropic_base_url),
+    ):
+        if value:
+            own[name] = value
+    return {**os.environ, **own}
+
+
+def check_port(host: str, port: int) -> None:
+    """Leaves with one sentence when that address cannot be bound."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                words = f"port {port} on {host} is in use; stop what uses it, or choose another with --port {port + 1}"
+            elif error.errno == errno.EACCES:
+                words = f"port {port} needs rights this user does not have; choose one above 1023 with --port"
+            else:
+                words = f"{host}:{port} cannot be bound: {error.strerror}; choose another with --host and --port"
+            raise fail(words) from error
+
+
+def free_port() -> int:
+    """A loopback port nobody uses just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def running(settings: Settings, console: Console) -> AsyncIterator[tuple[str, Parent]]:
+    """The system, ready; stopped with everything it started when the block is left. Raises ``ChildFailed``."""
+    parent = Parent(COMMAND, child_environment(settings), say=lambda words: _print(console, words))
+    try:
+        with waiting(console, "starting Ray, the actors and the HTTP door"):
+            url, took = await parent.start()
+        _print(console, f"ready in {took:.1f} s at {url}")
+        yield url, parent
+    finally:
+        await _surely_stop(parent)
+
+
+async def _surely_stop(parent: Parent) -> None:
+    """Stop it whatever cancels the caller: a second Ctrl-C makes it quicker and never leaves a cluster behind."""
+    stopping = asyncio.create_task(parent.stop())
+    try:
+        await asyncio.shield(stopping)
+    except asyncio.CancelledError:
+        await parent.stop(at_once=True)
+        await stopping
+        raise
+
+
+def serve(settings: Settings, *, in_process: bool) -> int:
+    """Run until SIGINT or SIGTERM; the exit code. Raises HeadraceError when the system cannot be started."""
+    check_port(settings.host, settings.port)
+    console = Console(stderr=True, highlight=False)
+    _print(console, model_sentence(settings))
+    _print(console, f"data: {settings.data_dir}, runs in {settings.log_url()}")
+    if in_process:
+        return _in_process(settings)
+    return asyncio.run(_serve(settings, console))
+
+
+def _in_process(settings: Settings) -> int:
+    from runtime.bootstrap import serve_in_process  # here: it imports every adapter, which --help must not pay for
+
+    asyncio.run(serve_in_process(settings))
+    return 0
+
+
+async def _serve(settings: Settings, console: Console) -> int:
+    parent = Parent(COMMAND, child_environment(settings), say=lambda words: _print(console, words))
+    work = asyncio.create_task(_start_and_watch(parent, console))
+    stops: list[asyncio.Task[None]] = []
+    _on_signals(lambda: _stop(parent, work, stops, console))
+    try:
+        return await work
+    except asyncio.CancelledError:
+        return 0
+    finally:
+        if not stops:
+            await parent.stop()
+        for stop in stops:
+            await stop
+
+
+async def _start_and_watch(parent: Parent, console: Console) -> int:
+    with waiting(console, "starting Ray, the actors and the HTTP door"):
+        url, took = await parent.start()
+    _print(console, f"ready in {took:.1f} s at {url}")
+    _print(console, "Ctrl-C stops everything")
+    return await parent.watch()
+
+
+def _stop(parent: Parent, work: asyncio.Task[int], stops: list[asyncio.Task[None]], console: Console) -> None:
+    """The first signal ends the system in order, each further one at once."""
+    if not stops:
+        _print(console, "stopping … (Ctrl-C again kills)")
+    stops.append(asyncio.create_task(parent.stop(at_once=bool(stops))))
+    stops[-1].add_done_callback(lambda _: work.cancel())
+
+
+def _on_signals(handler: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, handler)
+
+
+def _print(console: Console, words: str) -> None:
+    console.print(words, markup=False, soft_wrap=True)

@@ -1,0 +1,141 @@
+"""What a system is made of, worked out from the settings: agents, tools, hooks, chain functions and each agent's models.
+
+Pure but for importing users' modules; the same in every process, since each makes its own from the same settings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.agents.builtin import BUILTIN_AGENTS
+from runtime.agents.metadata import tool_metadata
+from runtime.agents.spec import AgentSpec
+from runtime.config import Settings
+from runtime.errors import ConfigurationError
+from runtime.llm.client import ModelNote
+from runtime.llm.local.note import AGENTS_FOR_DEFAULT_WEIGHTS, note_for
+from runtime.llm.offline.client import NOTE as OFFLINE_NOTE
+from runtime.llm.weights import default_gguf
+from runtime.modules import collect, load_modules
+from runtime.pipeline.hooks import Hooks
+from runtime.stream.chain import Chain, ChainFunction
+from runtime.tools.documents.tools import read_document, search_documents
+from runtime.tools.registry import Registry
+from runtime.tools.tool import Tool
+
+BUILTIN_TOOLS = (search_documents, read_document)
+ADAPTERS = ("offline", "local", "anthropic", "scripted")
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """Everything chosen, nothing started."""
+
+    settings: Settings
+    specs: dict[str, AgentSpec]
+    registry: Registry
+    chain: Chain
+    hooks: Hooks
+    ladders: dict[str, tuple[str, ...]]
+    """Agent -> its models, best first, as ``adapter:name``."""
+
+    @property
+    def team(self) -> tuple[AgentSpec, ...]:
+        """The agents a todo may name."""
+        return tuple(spec for spec in self.specs.values() if spec.role == "stage")
+
+    @property
+    def planners(self) -> dict[str, AgentSpec]:
+        return {name: spec for name, spec in self.specs.items() if spec.role == "planning"}
+
+    @property
+    def models(self) -> dict[str, str]:
+        """Agent -> its first model, in words for people."""
+        return {name: ladder[0] for name, ladder in self.ladders.items()}
+
+    @property
+    def needs_local(self) -> bool:
+        """Whether any agent uses the local model."""
+        return any(model.startswith("local:") for ladder in self.ladders.values() for model in ladder)
+
+    def notes(self) -> tuple[ModelNote, ...]:
+        """What must be said of the models in use."""
+        adapters = {ladder[0].partition(":")[0] for ladder in self.ladders.values()}
+        if "local" in adapters:
+            return (note_for(gguf_of(self.settings)),)
+        return (OFFLINE_NOTE,) if "offline" in adapters else ()
+
+    def note(self) -> str | None:
+        """The same as one text, for answers; None when there is nothing to say."""
+        return " ".join(note.words for note in self.notes() if note.words) or None
+
+
+def compose(settings: Settings) -> Composition:
+    """The composition of ``settings``. Raises :class:`ConfigurationError` naming the setting and the remedy."""
+    modules = load_modules(settings.modules)
+    registry = Registry((*BUILTIN_TOOLS, *collect(modules, Tool)))
+    specs = {spec.name: spec for spec in (*BUILTIN_AGENTS, *collect(modules, AgentSpec))}
+    functions = [tool_metadata(registry), *collect(modules, ChainFunction)]
+    for spec in specs.values():
+        missing = [name for name in spec.tools if registry.get(name) is None]
+        if missing:
+            raise ConfigurationError(f"agent {spec.name!r} names tools that do not exist: {', '.join(missing)}")
+    unknown = sorted(set(settings.agent_models) - set(specs))
+    if unknown:
+        raise ConfigurationError(f"agent_models names agents that do not exist: {', '.join(unknown)}")
+    return Composition(
+        settings=settings,
+        specs=specs,
+        registry=registry,
+        chain=Chain(functions),
+        hooks=Hooks().with_users(settings.hooks),
+        ladders={name: _ladder(settings, spec) for name, spec in specs.items()},
+    )
+
+
+def model_words(settings: Settings) -> str:
+    """One line that says which model is used, for the start of a server."""
+    kind = settings.chosen_model()
+    match kind:
+        case "anthropic":
+            where = settings.anthropic_base_url or "Anthropic's API"
+            return f"anthropic: {settings.anthropic_model} at {where}"
+        case "local":
+            return f"local: {note_for(gguf_of(settings)).name} (llama.cpp on this machine)"
+        case "scripted":
+            return f"scripted: {settings.script or 'the built-in script'} (no language model: plays what is written)"
+        case _:
+            return "offline: an extractive engine, no language model (set ANTHROPIC_API_KEY or use --model local for one)"
+
+
+def gguf_of(settings: Settings) -> Path:
+    """The weights of the local model. Raises :class:`ConfigurationError` when there are none."""
+    found = settings.gguf or default_gguf(settings.data_dir)
+    if found is None:
+        raise ConfigurationError("there are no weights for --model local: run `headrace models fetch smollm2` or give --gguf")
+    return found
+
+
+def _ladder(settings: Settings, spec: AgentSpec) -> tuple[str, ...]:
+    chosen = settings.agent_models.get(spec.name)
+    ladder = (chosen,) if chosen else spec.models or (_default_model(settings, spec.name),)
+    for model in ladder:
+        adapter, _, name = model.partition(":")
+        if adapter not in ADAPTERS or not name:
+            raise ConfigurationError(
+                f"agent {spec.name!r}: model {model!r} is not of the form adapter:name with one of {', '.join(ADAPTERS)}"
+            )
+    return ladder
+
+
+def _default_model(settings: Settings, agent: str) -> str:
+    kind = settings.chosen_model()
+    if kind == "anthropic":
+        return f"anthropic:{settings.anthropic_model}"
+    if kind == "scripted":
+        return f"scripted:{settings.script.name if settings.script else 'built-in'}"
+    if kind == "local" and (settings.gguf is not None or agent in AGENTS_FOR_DEFAULT_WEIGHTS):
+        return f"local:{gguf_of(settings).stem}"
+    return "offline:extractive"
+

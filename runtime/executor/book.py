@@ -1,0 +1,31 @@
+"""The executor's view of one run: the folded log, read on from where it stands. Tokens are never read."""
+
+from __future__ import annotations
+
+import asyncio
+
+from runtime.events.codec import decode
+from runtime.events.fold import RunState, fold
+from runtime.log.log import LogReader
+
+PAGE = 512
+
+
+class RunBook:
+    """``state`` is as fresh as the last ``refresh``."""
+
+    def __init__(self, reader: LogReader, run_id: str) -> None:
+        self._reader = reader
+        self._run_id = run_id
+        self._lock = asyncio.Lock()
+        self.state = RunState(run_id=run_id)
+
+    async def refresh(self) -> RunState:
+        """Read what is new and fold it. Raises UnknownEvent for a log a newer version wrote, StoreUnavailable."""
+        async with self._lock:
+            while True:
+                page = await self._reader.read(self._run_id, after=self.state.last_seq, limit=PAGE, deltas=False)
+                for stored in page:
+                    self.state = fold(self.state, decode(stored))
+                if len(page) < PAGE:
+                    return self.state

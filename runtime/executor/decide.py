@@ -1,0 +1,136 @@
+"""What is to be done next in a run, from what its log says. Pure: no clock, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runtime.events import catalog as ev
+from runtime.events.fold import RunState
+from runtime.pipeline.builder import Stage, build
+
+
+@dataclass(frozen=True, slots=True)
+class MakePlan:
+    """Ask the orchestrator."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStages:
+    """Dispatch these stages, beside the ones that run."""
+
+    stages: tuple[Stage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Nothing to start; stages are under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Write this last event."""
+
+    event: ev.RunCompleted | ev.RunFailed | ev.RunCancelled | ev.RunExpired
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The run has ended already."""
+
+
+Command = MakePlan | RunStages | Await | Finish | Done
+
+RESUME = ev.ResumeHint(possible=True, how="Ask again: what was completed is kept in this run and shown above.")
+NO_RESUME = ev.ResumeHint(possible=False, how="Change the request or the settings named in the message, then ask again.")
+
+
+def decide(
+    state: RunState, running: frozenset[str], *, now: float, max_parallel: int, note: str | None = None
+) -> Command:
+    """The next command for a run in ``state`` with the stages ``running`` under way; ``now`` in seconds since the epoch."""
+    if state.terminal:
+        return Done()
+    if state.cancel_requested is not None:
+        return Finish(ev.RunCancelled(reason=state.cancel_requested, outputs=state.outputs(), usage=state.usage))
+    if _expired(state, now):
+        return Finish(_expiry(state))
+    if state.verdict is not None and not state.verdict.allowed:
+        return Finish(_completed(state, now, "", f"{state.verdict.category}: {state.verdict.reason}", note))
+    if state.plan is None:
+        return MakePlan()
+    return _next_stages(state, running, now, max_parallel, note)
+
+
+def _next_stages(state: RunState, running: frozenset[str], now: float, max_parallel: int, note: str | None) -> Command:
+    assert state.plan is not None  # decide() has planned before
+    stopped = _stopped(state)
+    if stopped is not None and not running:
+        return Finish(stopped if isinstance(stopped, ev.RunFailed) else _completed(state, now, answer_of(state), stopped, note))
+    ready = () if stopped is not None else build(state.plan).ready(state, running, max_parallel=max_parallel)
+    if ready:
+        return RunStages(ready)
+    if running:
+        return Await()
+    return Finish(_completed(state, now, answer_of(state), None, note))
+
+
+def answer_of(state: RunState) -> str:
+    """The run's answer: what the plan's last stages said, or the last completed when those never ran."""
+    if state.plan is None:
+        return ""
+    needed = {dep for todo in state.plan.todos for dep in todo.depends_on}
+    finals = [state.stages[todo.id] for todo in state.plan.todos if todo.id not in needed]
+    texts = [stage.completed.output for stage in finals if stage.completed is not None]
+    if not texts:
+        texts = [output.text for output in state.outputs()[-1:]]
+    return "\n\n".join(texts)
+
+
+def failure(
+    state: RunState, code: str, message: str, layer: str, *, retryable: bool
+) -> ev.RunFailed:
+    """The error event of a run: where, why, what was completed, and whether another try helps."""
+    return ev.RunFailed(
+        code=code,
+        message=message,
+        layer=layer,  # type: ignore[arg-type]  # checked by the model: one of the layer names
+        retryable=retryable,
+        completed=state.outputs(),
+        resume=RESUME if retryable else NO_RESUME,
+        usage=state.usage,
+    )
+
+
+def _stopped(state: RunState) -> ev.RunFailed | str | None:
+    """Whether a hook ended the pipeline: the failure it made of it, or its reason after a success."""
+    for stage in state.stages.values():
+        if stage.failed is not None and stage.status == "failed" and stage.failed.decision == "stop":
+            failed = stage.failed
+            retryable = failed.code not in ("model_unauthorized", "request_rejected", "refused")
+            layer = "model" if failed.code.startswith(("model_", "rate_", "overloaded", "stream_", "request_")) else "agent"
+            message = f"Step “{failed.title}” failed: {failed.message}"
+            return failure(state, failed.code, message, layer, retryable=retryable)
+        if stage.completed is not None and stage.completed.stop is not None:
+            return stage.completed.stop
+    return None
+
+
+def _completed(state: RunState, now: float, answer: str, stopped: str | None, note: str | None) -> ev.RunCompleted:
+    return ev.RunCompleted(
+        answer=answer,
+        usage=state.usage,
+        elapsed_s=round(max(0.0, now - state.accepted_at), 3),
+        stopped=stopped,
+        outputs=state.outputs(),
+        note=note,
+    )
+
+
+def _expired(state: RunState, now: float) -> bool:
+    return state.accepted is not None and now > state.accepted_at + state.accepted.limits.deadline_s
+
+
+def _expiry(state: RunState) -> ev.RunExpired:
+    seconds = state.accepted.limits.deadline_s if state.accepted else 0
+    message = f"The run took longer than its deadline of {seconds:g} s."
+    return ev.RunExpired(message=message, completed=state.outputs(), resume=RESUME, usage=state.usage)

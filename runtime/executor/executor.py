@@ -1,0 +1,172 @@
+"""The executor: claims runs, drives each in a task of its own, keeps its lease, hands over what it cannot finish."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import runtime.errors as errors
+from runtime.clock import Clock
+from runtime.executor.book import RunBook
+from runtime.executor.decide import failure
+from runtime.executor.run import RunDriver, RunTools
+from runtime.log.log import Run
+from runtime.log.wire import HubPort
+from runtime.stream.emitter import Emitter
+from runtime.telemetry import logger
+
+_log = logger("executor")
+
+BEAT_S = 1.0
+"""Between renewals of the lease; each also brings the cancel requests of our runs."""
+
+SCAN_EVERY = 2
+"""Beats between looks for runs nobody owns."""
+
+FENCE_MARGIN_S = 2.0
+"""An executor that has not renewed by its lease's end minus this stops by itself (JOURNAL.md 1.4)."""
+
+
+class ExecutorPort(Protocol):
+    """An executor as the door sees it."""
+
+    async def begin(self, run_id: str) -> bool:
+        """Claim an accepted run and start on it; False when someone else has it."""
+        ...
+
+    async def cancel(self, run_id: str) -> None:
+        """Stop that run if it is here; its cancel request is in the log already."""
+        ...
+
+
+@dataclass(slots=True)
+class _Owned:
+    driver: RunDriver
+    task: asyncio.Task[None]
+
+
+class Executor:
+    """See :class:`ExecutorPort`. ``new_name`` gives a fresh incarnation's name each time."""
+
+    def __init__(
+        self, new_name: Callable[[], str], hub: HubPort, tools: RunTools, clock: Clock, *, lease_ttl_s: float
+    ) -> None:
+        self._new_name = new_name
+        self._name = new_name()
+        self._hub = hub
+        self._tools = tools
+        self._clock = clock
+        self._ttl_s = lease_ttl_s
+        self._owned: dict[str, _Owned] = {}
+        self._beat: asyncio.Task[None] | None = None
+        self._renewed = clock.monotonic()
+        self._stopping = False
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    async def start(self) -> None:
+        """Take a lease and begin to look for work."""
+        await self._renew()
+        self._beat = asyncio.create_task(self._beat_forever(), name="executor-beat")
+
+    async def stop(self) -> None:
+        """Let go of every run where it stands; another executor takes them over from the log."""
+        self._stopping = True
+        if self._beat is not None:
+            self._beat.cancel()
+            await asyncio.gather(self._beat, return_exceptions=True)
+        await self._drop_all()
+        try:
+            await self._hub.release(self._name)
+        except errors.StoreUnavailable:
+            _log.warning("the lease could not be given back; it runs out by itself")
+
+    async def begin(self, run_id: str) -> bool:
+        """Claim an accepted run and start on it."""
+        if self._stopping:
+            return False
+        claimed = await self._hub.claim(run_id, executor=self._name)
+        for run in claimed:
+            self._own(run)
+        return bool(claimed)
+
+    async def cancel(self, run_id: str) -> None:
+        """Stop that run if it is here."""
+        if (owned := self._owned.get(run_id)) is not None:
+            await owned.driver.cancel()
+
+    def statistics(self) -> dict[str, int]:
+        """Runs owned now, and counts since the start."""
+        return {"runs": len(self._owned), **self._tools.stages.counts.snapshot()}
+
+    def _own(self, run: Run) -> None:
+        driver = RunDriver(self._tools, run)
+        task = asyncio.create_task(self._drive(driver, run), name=f"run-{run.run_id}")
+        self._owned[run.run_id] = _Owned(driver, task)
+        task.add_done_callback(lambda t: self._disown(run.run_id, t))
+
+    def _disown(self, run_id: str, task: asyncio.Task[None]) -> None:
+        if (owned := self._owned.get(run_id)) is not None and owned.task is task:
+            del self._owned[run_id]
+
+    async def _drive(self, driver: RunDriver, run: Run) -> None:
+        try:
+            await driver.drive()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # a defect of ours: the run ends with words, the executor's other runs go on
+            _log.exception("run %s met a defect", run.run_id)
+            await self._fail(run, error)
+
+    async def _fail(self, run: Run, error: Exception) -> None:
+        state = await RunBook(self._tools.reader, run.run_id).refresh()
+        words = f"An internal error ended the run ({type(error).__name__}); the log of the executor has the details."
+        event = failure(state, "internal", words, "executor", retryable=True)
+        lane = self._tools.stages.publisher.lane(run.run_id, run.epoch)
+        tools = self._tools.stages
+        try:
+            await Emitter(lane, tools.chain, tools.clock, run.run_id).commit(event)
+        except errors.InternalError as refusal:
+            _log.info("run %s could not be failed here: %s", run.run_id, refusal.code)
+
+    async def _beat_forever(self) -> None:
+        beats = 0
+        while True:
+            await self._clock.sleep(BEAT_S)
+            beats += 1
+            try:
+                await self._renew()
+                if beats % SCAN_EVERY == 0:
+                    for run in await self._hub.claim(None, executor=self._name):
+                        self._own(run)
+            except errors.StoreUnavailable as error:
+                _log.warning("the hub is away: %s", error.message)
+            await self._fence_myself()
+
+    async def _renew(self) -> None:
+        asked = self._clock.monotonic()
+        lease = await self._hub.renew(self._name, ttl_s=self._ttl_s)
+        if not lease.alive:
+            _log.warning("executor %s has lost its lease and starts anew", self._name)
+            await self._drop_all()
+            self._name = self._new_name()
+            lease = await self._hub.renew(self._name, ttl_s=self._ttl_s)
+        self._renewed = asked
+        for run_id in lease.cancel_requested:
+            await self.cancel(run_id)
+
+    async def _fence_myself(self) -> None:
+        """Without a renewal in time others may already own our runs: stop every effect before they start theirs."""
+        if self._owned and self._clock.monotonic() - self._renewed > self._ttl_s - FENCE_MARGIN_S:
+            _log.error("no renewal for %.0f s: letting go of %d runs", self._ttl_s - FENCE_MARGIN_S, len(self._owned))
+            await self._drop_all()
+
+    async def _drop_all(self) -> None:
+        tasks = [owned.task for owned in self._owned.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

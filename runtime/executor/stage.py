@@ -1,0 +1,206 @@
+"""One stage under recovery: dispatch, the agent's call, the tool-call limit, the post-hooks, the outcome.
+
+Every dispatch commits a higher number first, which shuts out whatever an earlier dispatch may still be doing somewhere.
+Parallel siblings each have a driver of their own; one's recovery never holds up another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import runtime.errors as errors
+from runtime.agents.request import AgentPort, StageRequest, StageResult
+from runtime.agents.spec import AgentSpec
+from runtime.clock import Clock
+from runtime.events import catalog as ev
+from runtime.events.fold import RunState, StageState
+from runtime.events.messages import load_conversation
+from runtime.events.transcript import Transcript, advance, from_conversation
+from runtime.executor.book import RunBook
+from runtime.log.publisher import Publisher
+from runtime.pipeline.builder import Stage, brief_of, sources_of
+from runtime.pipeline.hooks import Continue, Decision, Failure, Finished, Hooks, Retry, Stop
+from runtime.recovery.policy import LimitPolicy
+from runtime.stream.chain import Chain
+from runtime.stream.emitter import Emitter
+from runtime.telemetry import Counts, logger
+
+_log = logger("executor")
+
+SUMMARY_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class StageTools:
+    """What all stages of an executor share."""
+
+    agents: Mapping[str, AgentPort]
+    specs: Mapping[str, AgentSpec]
+    hooks: Hooks
+    limits: LimitPolicy
+    publisher: Publisher
+    chain: Chain
+    clock: Clock
+    counts: Counts
+
+
+class StageDriver:
+    """Runs one stage of one run to its end: completed, failed, or waiting to be retried."""
+
+    def __init__(self, tools: StageTools, book: RunBook, stage: Stage, epoch: int) -> None:
+        self._tools = tools
+        self._book = book
+        self._stage = stage
+        self._epoch = epoch
+        self._id = stage.todo.id
+
+    async def run(self) -> None:
+        """Returns when the stage's outcome is durable. Raises the log's refusals, RunCancelled, StoreUnavailable."""
+        state = await self._book.refresh()
+        known = state.stages[self._id]
+        dispatch, transcript, tools_off = known.dispatch + 1, known.transcript, False
+        emitter = await self._dispatch(dispatch, transcript, first=known.status == "pending")
+        result: StageResult | None = None
+        failure: Failure | None = None
+        while result is None and failure is None:
+            request = self._request(state, dispatch, transcript, tools_off)
+            try:
+                result = await self._tools.agents[self._stage.todo.agent].run_stage(request)
+            except errors.ToolCallLimitReached as limit:
+                transcript, tools_off = await self._resume(emitter, transcript, limit)
+                dispatch += 1
+                emitter = await self._dispatch(dispatch, transcript, first=False)
+            except errors.StageFailed as error:
+                failure = Failure(error.reason, error.message, error.attempts)
+            state = await self._book.refresh()
+        await self._conclude(emitter, state, result, failure)
+
+    async def _dispatch(self, dispatch: int, transcript: Transcript, *, first: bool) -> Emitter:
+        lane = self._tools.publisher.lane(self._book.state.run_id, self._epoch, stage=self._id, dispatch=dispatch)
+        emitter = Emitter(
+            lane, self._tools.chain, self._tools.clock, lane.run_id, stage=self._id, agent=self._stage.todo.agent
+        )
+        lease_s = self._tools.specs[self._stage.todo.agent].timeout_s
+        events: list[ev.Event] = [ev.StageDispatched(dispatch=dispatch, lease_s=lease_s)]
+        if first:
+            stage = self._stage
+            events.append(ev.StageStarted(index=stage.index, of=stage.of, title=stage.todo.title, todo=self._id))
+        await emitter.commit(*events)
+        return emitter
+
+    def _request(self, state: RunState, dispatch: int, transcript: Transcript, tools_off: bool) -> StageRequest:
+        accepted = state.accepted
+        assert accepted is not None  # the first event of every run
+        return StageRequest(
+            run_id=state.run_id,
+            epoch=self._epoch,
+            stage=self._id,
+            dispatch=dispatch,
+            brief=brief_of(self._stage, state),
+            transcript=transcript,
+            sources=sources_of(self._stage, state),
+            documents=accepted.input.documents,
+            tool_calls_left=max(0, accepted.limits.tool_calls - state.tool_calls),
+            tools_off=tools_off,
+        )
+
+    async def _resume(
+        self, emitter: Emitter, before: Transcript, limit: errors.ToolCallLimitReached
+    ) -> tuple[Transcript, bool]:
+        """The conversation out of the exception, with the note that tells the agent to go on; and whether tools are off."""
+        policy = self._tools.limits
+        conversation = load_conversation(limit.conversation)
+        transcript = from_conversation(
+            conversation, next_turn=limit.next_turn, tool_calls=limit.tool_calls, resumes=before.resumes
+        )
+        if policy.may_resume(before.resumes):
+            said: ev.Event = ev.RecoveryResumed(
+                reason="tool_call_limit", attempt=before.resumes + 1, of=policy.resumes, tool_calls=limit.tool_calls
+            )
+        else:
+            message = "no resume is left: one answer without tools"
+            said = ev.RecoveryRetrying(failure="tool_call_limit", message=message, attempt=1, of=1, delay_s=0.0)
+        self._tools.counts.add(f"tool_limit.{'resumed' if said.type == 'recovery.resumed' else 'tools_off'}")
+        _log.info("run %s stage %s: %s; %s", emitter.run_id, self._id, limit.message, said)
+        await emitter.commit(said)
+        return advance(transcript, said, None, None), said.type != "recovery.resumed"
+
+    async def _conclude(
+        self, emitter: Emitter, state: RunState, result: StageResult | None, failure: Failure | None
+    ) -> None:
+        stage = state.stages[self._id]
+        done = self._finished(state, stage, result, failure)
+        decision = await self._decide(done)
+        if isinstance(decision, Retry) and done.failure is None:
+            done = replace(done, failure=Failure("output_invalid", decision.reason))
+        event = self._outcome(done, decision, result)
+        usage = ev.UsageUpdated(usage=state.usage)
+        await emitter.commit(event, usage)
+        self._tools.counts.add(event.type)
+
+    async def _decide(self, done: Finished) -> Decision:
+        try:
+            return await self._tools.hooks.decide(done)
+        except Exception as error:  # a user's hook: its failure stops the run with words, never the executor
+            _log.exception("a post-hook failed after stage %s", self._id)
+            return Stop(f"a post-hook failed: {type(error).__name__}: {error}")
+
+    def _finished(
+        self, state: RunState, stage: StageState, result: StageResult | None, failure: Failure | None
+    ) -> Finished:
+        assert state.plan is not None and state.accepted is not None  # stages exist only in planned runs
+        return Finished(
+            question=state.accepted.input.question,
+            plan=state.plan,
+            todo=self._stage.todo,
+            index=self._stage.index,
+            completed=frozenset(todo for todo, s in state.stages.items() if s.completed is not None),
+            tries=stage.failures + 1,
+            output=result.text if result else "",
+            citations=stage.citations,
+            failure=failure,
+        )
+
+    def _outcome(
+        self, done: Finished, decision: Decision, result: StageResult | None
+    ) -> ev.StageCompleted | ev.StageFailed:
+        if done.failure is not None or result is None or (isinstance(decision, Stop) and not done.output.strip()):
+            failure = done.failure or Failure("output_invalid", "the answer was empty")
+            return ev.StageFailed(
+                todo=self._id,
+                title=self._stage.todo.title,
+                code=failure.code,
+                message=failure.message,
+                attempts=done.tries,
+                decision=_word(decision),
+            )
+        return ev.StageCompleted(
+            index=self._stage.index,
+            of=self._stage.of,
+            title=self._stage.todo.title,
+            todo=self._id,
+            output=result.text,
+            summary=_summary(result.text),
+            context=decision.context if isinstance(decision, Continue) else result.text,
+            tool_calls=result.tool_calls,
+            partial=result.partial,
+            stop=decision.reason if isinstance(decision, Stop) else None,
+        )
+
+
+def _word(decision: Decision) -> Literal["continue", "retry", "stop"]:
+    match decision:
+        case Continue():
+            return "continue"
+        case Retry():
+            return "retry"
+        case Stop():
+            return "stop"
+
+
+def _summary(text: str) -> str:
+    """The first line with words in it, for lists."""
+    line = next((line.strip("#*- \t") for line in text.splitlines() if line.strip("#*- \t")), "")
+    return line if len(line) <= SUMMARY_CHARACTERS else line[: SUMMARY_CHARACTERS - 1] + "…"

@@ -1,0 +1,91 @@
+"""From a valid request to a run that can be created: its documents, its idempotency, its first event."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+
+import orjson
+
+from runtime.config import Settings
+from runtime.events.catalog import Limits, RunAccepted, RunInput
+from runtime.events.codec import encode
+from runtime.events.envelope import Draft
+from runtime.generator.contract import CreateRun, FieldError, OnDisconnect
+from runtime.generator.problems import Refusal
+from runtime.log.log import NewRun
+
+TENANT = "default"
+"""Until tenants exist there is one (JOURNAL.md 1.11, 12)."""
+QUESTION_CHARS = 200
+"""Of the question, kept beside the run for lists."""
+IDEMPOTENCY_KEY_CHARS = 255
+"""SECURITY.md 1."""
+
+
+def idempotency_key(headers: Sequence[str]) -> str | None:
+    """The key in all ``Idempotency-Key`` headers, if any. Raises ``Refusal`` 400 ``invalid_idempotency_key``."""
+    if not headers:
+        return None
+    key = headers[0]
+    fits = 1 <= len(key) <= IDEMPOTENCY_KEY_CHARS and key.isascii() and key.isprintable()
+    if len(headers) > 1 or not fits:
+        detail = f"Idempotency-Key is given once, as 1 to {IDEMPOTENCY_KEY_CHARS} printable ASCII characters."
+        raise Refusal(400, "invalid_idempotency_key", detail)
+    return key
+
+
+def documents_folder(asked: str | None, settings: Settings) -> str | None:
+    """The absolute folder a run may search. Touches the file system, so call it off the event loop.
+
+    In development mode any folder this process can read may be asked for; else only those below ``document_roots``,
+    links followed. Raises ``Refusal`` 422 ``documents_not_found``.
+    """
+    if asked is None:
+        return None if settings.documents is None else str(settings.documents)
+    folder = os.path.realpath(os.path.expanduser(asked))
+    if not _allowed(folder, settings) or not os.path.isdir(folder) or not os.access(folder, os.R_OK | os.X_OK):
+        detail = (
+            f"documents {asked[:200]!r} is not a folder this server can read; name an existing folder on the server's "
+            "machine, or leave 'documents' out."
+        )
+        raise Refusal(422, "documents_not_found", detail, [FieldError(pointer="/documents", detail=detail)])
+    return folder
+
+
+def admit(
+    body: CreateRun, *, run_id: str, now: float, documents: str | None, default: OnDisconnect, key: str | None
+) -> NewRun:
+    """The run ``body`` asks for, with ``run.accepted`` as its first record. ``default`` is its ``on_disconnect``."""
+    on_disconnect = body.on_disconnect or default
+    accepted = RunAccepted(
+        input=RunInput(question=body.input, documents=documents, metadata=body.metadata),
+        limits=Limits(deadline_s=body.deadline_s),
+        conversation_id=body.conversation_id,
+        on_disconnect=on_disconnect,
+        grace_s=body.grace_s,
+    )
+    return NewRun(
+        run_id=run_id,
+        tenant_id=TENANT,
+        conversation_id=body.conversation_id,
+        question=body.input[:QUESTION_CHARS],
+        deadline_s=body.deadline_s,
+        on_disconnect=on_disconnect,
+        grace_s=body.grace_s,
+        records=(encode(Draft(accepted), run_id, now),),
+        idempotency_key=key,
+        idempotency_hash=None if key is None else fingerprint(body),
+    )
+
+
+def fingerprint(body: CreateRun) -> str:
+    """SHA-256 of what is asked for; key order, white space and spelled-out defaults make no difference."""
+    return hashlib.sha256(orjson.dumps(body.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _allowed(folder: str, settings: Settings) -> bool:
+    if settings.auth == "none":  # development mode: Settings binds it to loopback
+        return True
+    return any(os.path.commonpath([folder, root]) == str(root) for root in settings.document_roots)

@@ -1,0 +1,210 @@
+"""The HTTP application: the table of operations, and the dispatch that turns every failure into a problem.
+
+Out: a Starlette app that any ASGI server can run; it knows the rest of the system only as a ``Door``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from runtime import __version__
+from runtime.clock import Clock
+from runtime.config import Settings
+from runtime.generator.accept import JSON, SSE
+from runtime.generator.contract import (
+    CancelAccepted,
+    CreateRun,
+    EventPage,
+    Healthy,
+    Readiness,
+    RunAcceptedBody,
+    RunList,
+    RunSnapshot,
+)
+from runtime.generator.door import Door
+from runtime.generator.edge import Edge, RequestIds, request_id_of
+from runtime.generator.operations import Answer, Operation, Parameter, by_path, openapi
+from runtime.generator.problems import STORE_RETRY_S, Refusal, answer, retry_after
+from runtime.generator.runs import MAX_LIST, MAX_PAGE, RunRoutes
+from runtime.generator.stream import OpenStreams
+from runtime.ids import IdSource
+from runtime.telemetry import logger
+
+_log = logger("generator.app")
+
+_RUN_ID = Parameter("run_id", "path", "The run.", {"type": "string", "format": "uuid"})
+_KEY = Parameter(
+    "Idempotency-Key",
+    "header",
+    "The same key with the same body names the same run.",
+    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[ -~]+$"},
+)
+_CURSOR_SCHEMA = {"type": "string", "pattern": r"^((0|[1-9][0-9]{0,14})(\.(0|[1-9][0-9]{0,8}))?)?$"}
+_AFTER = Parameter("after", "query", "The id of the last event seen.", _CURSOR_SCHEMA)
+_LAST_EVENT_ID = Parameter("Last-Event-ID", "header", "The same as after, and wins over it.", _CURSOR_SCHEMA)
+
+
+def build_app(
+    door: Door, settings: Settings, *, clock: Clock, new_id: IdSource, echo_request_id: bool = True
+) -> Starlette:
+    """The application over ``door``. ``echo_request_id`` False: a proxy in front sets ``x-request-id`` on responses."""
+    streams = OpenStreams(settings.max_streams)
+    runs = RunRoutes(door, settings, clock=clock, new_id=new_id, streams=streams)
+    operations = (*_run_operations(runs), *_system_operations(_System(door, settings)))
+    document = orjson.dumps(openapi((*operations, *_document_operations(b""))))
+    operations = (*operations, *_document_operations(document))
+    app = Starlette(
+        routes=[Route(path, Resource(methods)) for path, methods in by_path(operations).items()],
+        middleware=[
+            Middleware(RequestIds, new_id=new_id, echo=echo_request_id),
+            Middleware(Edge, loopback_only=settings.auth == "none"),
+        ],
+        exception_handlers={404: _answer, Exception: _answer},
+    )
+    app.router.redirect_slashes = False  # a trailing slash is another path, and not there
+    return app
+
+
+class Resource:
+    """One path as an ASGI app: picks the operation by method, answers failures as problems."""
+
+    def __init__(self, operations: Mapping[str, Operation]) -> None:
+        self._operations = dict(operations)
+        if "GET" in operations:
+            self._operations["HEAD"] = operations["GET"]
+        self._allow = {"Allow": ", ".join(sorted([*self._operations, "OPTIONS"]))}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            response = await self._respond(Request(scope, receive))
+        except ClientDisconnect:
+            _log.info("request %s: the client left before its body was whole", request_id_of(scope))
+            return
+        except Exception as error:  # the border: everything becomes an answer, and is logged there
+            response = answer(error, path=scope["path"], request_id=request_id_of(scope))
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> ASGIApp:
+        operation = self._operations.get(request.method)
+        if operation is not None:
+            return await operation.handler(request)
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=self._allow)
+        detail = f"This address takes {self._allow['Allow']}."
+        raise Refusal(405, "method_not_allowed", detail, headers=self._allow)
+
+
+class _System:
+    """The handlers that are not about runs."""
+
+    def __init__(self, door: Door, settings: Settings) -> None:
+        self._door = door
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        self._url = f"http://{host}:{settings.port}"
+
+    async def index(self, request: Request) -> ASGIApp:
+        return PlainTextResponse(INDEX.format(version=__version__, url=self._url))
+
+    async def healthy(self, request: Request) -> ASGIApp:
+        return Response(Healthy().model_dump_json(), media_type=JSON)
+
+    async def ready(self, request: Request) -> ASGIApp:
+        problems = await self._door.problems()
+        body = Readiness(status="not_ready" if problems else "ready", problems=problems)
+        if problems:
+            return Response(body.model_dump_json(), 503, retry_after(STORE_RETRY_S), media_type=JSON)
+        return Response(body.model_dump_json(), media_type=JSON)
+
+
+INDEX = """\
+Headrace {version}: streaming agents.
+
+Ask, and read the run live:
+  curl -N {url}/v1/runs -H 'Accept: text/event-stream' -H 'Content-Type: application/json' \\
+       -d '{{"input": "What do these documents say about recovery?"}}'
+
+Ask, and read later:
+  curl {url}/v1/runs -H 'Content-Type: application/json' -d '{{"input": "..."}}'
+  curl {url}/v1/runs/RUN_ID
+  curl -N {url}/v1/runs/RUN_ID/events -H 'Last-Event-ID: 17.1'
+  curl -X POST {url}/v1/runs/RUN_ID/cancel
+
+All runs: {url}/v1/runs   The whole API: {url}/openapi.json   Ready? {url}/readyz
+"""
+
+
+def _run_operations(runs: RunRoutes) -> tuple[Operation, ...]:
+    list_limit = Parameter("limit", "query", "How many.", {"type": "integer", "minimum": 1, "maximum": MAX_LIST})
+    page_limit = Parameter("limit", "query", "Of a page.", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE})
+    stream = Answer(200, "The events, live.", {SSE: None}, ("Location", "X-Run-Id"))
+    accepted = Answer(202, "The run exists.", {JSON: RunAcceptedBody}, ("Location", "X-Run-Id"))
+    listed = Answer(200, "The newest runs first.", {JSON: RunList})
+    shown = Answer(200, "The state of the run.", {JSON: RunSnapshot})
+    events = Answer(200, "The events: live, or a page of them.", {SSE: None, JSON: EventPage})
+    read = Answer(204, "The run is finished, and read to its end.", {})
+    cancelled = Answer(202, "The request is recorded; what was completed stays.", {JSON: CancelAccepted})
+    path = "/v1/runs/{run_id}"
+    creation = (406, 408, 409, 413, 415, 422, 429, 503)
+    return (
+        Operation(
+            "POST",
+            "/v1/runs",
+            "createRun",
+            "Ask something",
+            runs.create,
+            (stream, accepted),
+            creation,
+            (_KEY,),
+            CreateRun,
+        ),
+        Operation("GET", "/v1/runs", "listRuns", "The newest runs", runs.list, (listed,), (503,), (list_limit,)),
+        Operation("GET", path, "getRun", "A snapshot of a run", runs.show, (shown,), (404, 503), (_RUN_ID,)),
+        Operation(
+            "GET",
+            path + "/events",
+            "getEvents",
+            "Follow a run, or page through it",
+            runs.events,
+            (events, read),
+            (404, 406, 409, 503),
+            (_RUN_ID, _AFTER, _LAST_EVENT_ID, page_limit),
+        ),
+        Operation(
+            "POST", path + "/cancel", "cancelRun", "End a run", runs.cancel, (cancelled,), (404, 409, 503), (_RUN_ID,)
+        ),
+    )
+
+
+def _system_operations(system: _System) -> tuple[Operation, ...]:
+    text = Answer(200, "How to begin.", {"text/plain": None})
+    alive = Answer(200, "The process answers.", {JSON: Healthy})
+    ready = Answer(200, "Runs can be accepted.", {JSON: Readiness})
+    not_ready = Answer(503, "Something is missing.", {JSON: Readiness}, ("Retry-After",))
+    return (
+        Operation("GET", "/", "index", "How to begin", system.index, (text,)),
+        Operation("GET", "/healthz", "healthz", "Liveness", system.healthy, (alive,)),
+        Operation("GET", "/readyz", "readyz", "Readiness", system.ready, (ready, not_ready)),
+    )
+
+
+def _document_operations(document: bytes) -> tuple[Operation, ...]:
+    """The description of the API, which describes itself too."""
+
+    async def handler(request: Request) -> ASGIApp:
+        return Response(document, media_type=JSON)
+
+    described = Answer(200, "OpenAPI 3.1.", {JSON: None})
+    return (Operation("GET", "/openapi.json", "openapi", "This description", handler, (described,)),)
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    """What Starlette itself raises (an unknown path), and what broke outside every route."""
+    return answer(error, path=request.url.path, request_id=request_id_of(request.scope))

@@ -1,0 +1,48 @@
+"""What the HTTP layer needs from the rest: a door to the runs. ``tail.LogDoor`` is the one implementation."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Literal, Protocol
+
+from runtime.events.envelope import Stored
+from runtime.log.log import Created, NewRun, Run
+
+
+class Door(Protocol):
+    """One process's way to all runs. Raises the errors of ``runtime.errors``; the HTTP layer turns them into problems."""
+
+    async def create(self, new: NewRun) -> Created:
+        """Commit a run and hand it to an executor. Raises InvalidRequest, Conflict, Busy, StoreUnavailable."""
+        ...
+
+    async def get(self, run_id: str) -> Run | None:
+        """The run as the store knows it."""
+        ...
+
+    async def recent(self, *, tenant_id: str, limit: int) -> list[Run]:
+        """The newest runs first."""
+        ...
+
+    async def page(self, run_id: str, *, after: int, limit: int = 512, deltas: bool = True) -> list[Stored]:
+        """Committed events with ``seq > after``, in order, as of now."""
+        ...
+
+    def follow(self, run_id: str, *, after: int, idle_s: float) -> AsyncGenerator[list[Stored], None]:
+        """Batches of events from ``after`` on, live: never a gap, never a twin.
+
+        An empty batch after ``idle_s`` seconds of silence (time for a heartbeat). Ends after the terminal event. Closing
+        the generator counts as the reader leaving. Raises ``Busy`` when the run has too many readers.
+        """
+        ...
+
+    async def cancel(self, run_id: str, by: Literal["user", "disconnect", "shutdown"]) -> Run:
+        """Commit a cancel request and tell the owner; repeating it changes nothing.
+
+        Raises NotFound, Conflict('...', 'run_finished').
+        """
+        ...
+
+    async def problems(self) -> dict[str, str]:
+        """What keeps this door from serving: component -> one sentence. Empty means ready."""
+        ...

@@ -1,0 +1,131 @@
+"""One table drives the routes and the OpenAPI file: what an operation is, and its description in OpenAPI 3.1."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
+from runtime import __version__
+from runtime.generator.accept import JSON, PROBLEM
+from runtime.generator.contract import Problem
+
+ALWAYS = (400, 414, 421, 431, 500)
+"""What any request may be refused with, whatever its path."""
+
+Handler = Callable[[Request], Awaitable[ASGIApp]]
+"""Takes a request, gives the response; raises what ``problems`` puts into words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A path, query or header parameter."""
+
+    name: str
+    where: str
+    description: str
+    schema: Mapping[str, object]
+
+    def described(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "in": self.where,
+            "required": self.where == "path",
+            "description": self.description,
+            "schema": dict(self.schema),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A way an operation succeeds. ``content``: media type -> model, or None for text that no model describes."""
+
+    status: int
+    description: str
+    content: Mapping[str, type[BaseModel] | None]
+    headers: tuple[str, ...] = ()
+
+    def described(self) -> dict[str, object]:
+        content = {media: {"schema": _schema(model)} for media, model in self.content.items()}
+        described: dict[str, object] = {"description": self.description}
+        if content:
+            described["content"] = content
+        if self.headers:
+            described["headers"] = {name: {"schema": {"type": "string"}} for name in self.headers}
+        return described
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path."""
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    handler: Handler
+    answers: tuple[Answer, ...]
+    refusals: tuple[int, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    body: type[BaseModel] | None = None
+
+    def described(self) -> dict[str, object]:
+        """The OpenAPI operation object."""
+        responses: dict[str, object] = {str(answer.status): answer.described() for answer in self.answers}
+        for status in sorted({*self.refusals, *ALWAYS}):
+            content = {PROBLEM: {"schema": _schema(Problem)}}
+            responses.setdefault(str(status), {"description": HTTPStatus(status).phrase, "content": content})
+        described: dict[str, object] = {"operationId": self.name, "summary": self.summary, "responses": responses}
+        if self.parameters:
+            described["parameters"] = [parameter.described() for parameter in self.parameters]
+        if self.body is not None:
+            described["requestBody"] = {"required": True, "content": {JSON: {"schema": _schema(self.body)}}}
+        return described
+
+
+def by_path(operations: Sequence[Operation]) -> dict[str, dict[str, Operation]]:
+    """The table as path -> method -> operation."""
+    paths: dict[str, dict[str, Operation]] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method] = operation
+    return paths
+
+
+def openapi(operations: Sequence[Operation]) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of the table; Any because it is JSON."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Headrace",
+            "version": __version__,
+            "description": "Streaming agents: every run is a durable log of typed events, read live over SSE.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": {
+            path: {method.lower(): operation.described() for method, operation in methods.items()}
+            for path, methods in by_path(operations).items()
+        },
+        "components": {"schemas": _components(operations)},
+    }
+
+
+def _components(operations: Sequence[Operation]) -> dict[str, Any]:
+    received: set[type[BaseModel]] = {operation.body for operation in operations if operation.body is not None}
+    contents = (model for o in operations for answer in o.answers for model in answer.content.values())
+    sent: set[type[BaseModel]] = {model for model in contents if model is not None}
+    models: list[type[BaseModel]] = sorted({*received, *sent, Problem}, key=lambda model: model.__name__)
+    _, schema = models_json_schema(
+        [(model, "validation" if model in received else "serialization") for model in models],
+        ref_template="#/components/schemas/{model}",
+    )
+    return dict(schema["$defs"])
+
+
+def _schema(model: type[BaseModel] | None) -> dict[str, object]:
+    return {"type": "string"} if model is None else {"$ref": f"#/components/schemas/{model.__name__}"}

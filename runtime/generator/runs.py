@@ -1,0 +1,188 @@
+"""The handlers of ``/v1/runs``: a request in, a response out, through the door."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import re
+
+import orjson
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from runtime.clock import Clock
+from runtime.config import Settings
+from runtime.errors import Busy, NotFound, StoreUnavailable
+from runtime.events.codec import public_json
+from runtime.events.envelope import Stored
+from runtime.generator.accept import JSON, SSE, choose
+from runtime.generator.admission import TENANT, admit, documents_folder, idempotency_key
+from runtime.generator.body import parse_json, read_body, validate
+from runtime.generator.contract import CancelAccepted, CreateRun, RunAcceptedBody, RunList, RunSummary
+from runtime.generator.door import Door
+from runtime.generator.problems import Refusal, retry_after
+from runtime.generator.snapshot import links_of, read_state, snapshot_of
+from runtime.generator.sse import Cursor, check_cursor, cursor_of, read_cursor
+from runtime.generator.stream import EventStream, OpenStreams
+from runtime.ids import IdSource, is_run_id
+from runtime.log.log import TERMINAL_TYPES, Run
+from runtime.telemetry import logger
+
+MAX_PAGE = 1000
+"""Events in one JSON page."""
+MAX_LIST = 200
+"""Runs in one list."""
+STREAM_RETRY_S = 5.0
+"""``Retry-After`` when too many streams are open; the same as ``sse.COME_BACK``."""
+
+_log = logger("generator.runs")
+
+
+class RunRoutes:
+    """What can be asked about runs. Raises the errors of ``runtime.errors`` and ``Refusal``."""
+
+    def __init__(self, door: Door, settings: Settings, *, clock: Clock, new_id: IdSource, streams: OpenStreams) -> None:
+        self._door = door
+        self._settings = settings
+        self._clock = clock
+        self._new_id = new_id
+        self._streams = streams
+
+    async def create(self, request: Request) -> ASGIApp:
+        """``POST /v1/runs``: the stream, or 202, as ``Accept`` wishes."""
+        streaming = _wanted(request, (JSON, SSE)) == SSE
+        key = idempotency_key(request.headers.getlist("idempotency-key"))
+        raw = await read_body(request, max_bytes=self._settings.max_body_bytes)
+        body = validate(CreateRun, parse_json(raw))
+        if streaming and self._streams.full:
+            detail = "Too many streams are open; try again, or create the run without 'Accept: text/event-stream'."
+            raise Refusal(429, "too_many_streams", detail, headers=retry_after(STREAM_RETRY_S))
+        documents = await asyncio.to_thread(documents_folder, body.documents, self._settings)
+        new = admit(
+            body,
+            run_id=self._new_id(),
+            now=self._clock.now(),
+            documents=documents,
+            default="cancel" if streaming else "continue",
+            key=key,
+        )
+        run = (await self._door.create(new)).run
+        headers = {"Location": links_of(run.run_id).self, "X-Run-Id": run.run_id}
+        return self._stream(run.run_id, 0, headers) if streaming else _json(_accepted(run), 202, headers)
+
+    async def list(self, request: Request) -> ASGIApp:
+        """``GET /v1/runs``: the newest first."""
+        limit = _limit(request, default=50, most=MAX_LIST)
+        runs = await self._door.recent(tenant_id=TENANT, limit=limit)
+        return _json(RunList(runs=[_summary(run) for run in runs]))
+
+    async def show(self, request: Request) -> ASGIApp:
+        """``GET /v1/runs/{run_id}``: the snapshot."""
+        run = await self._run(request)
+        state, cursor = await read_state(self._door, run.run_id)
+        return _json(snapshot_of(run, state, cursor, now=self._clock.now()))
+
+    async def events(self, request: Request) -> ASGIApp:
+        """``GET /v1/runs/{run_id}/events``: the stream, or a page; 204 when finished and read to the end."""
+        streaming = _wanted(request, (SSE, JSON)) == SSE
+        try:
+            run = await self._run(request)
+            cursor = read_cursor(request.headers.getlist("last-event-id"), request.query_params.getlist("after"))
+            await self._check(run, cursor)
+        except (Busy, StoreUnavailable) as error:
+            if not streaming:
+                raise
+            _log.warning("a reader was asked to come back: %r", error)  # a 503 would end an EventSource for good
+            return EventStream(None, streams=self._streams)
+        if run.terminal and cursor.seq >= run.last_seq:
+            return Response(status_code=204)
+        if not streaming:
+            return await self._page(run, cursor, _limit(request, default=MAX_PAGE, most=MAX_PAGE))
+        if self._streams.full:
+            return EventStream(None, streams=self._streams)
+        return self._stream(run.run_id, cursor.seq)
+
+    async def cancel(self, request: Request) -> ASGIApp:
+        """``POST /v1/runs/{run_id}/cancel``: 202, also the second time."""
+        run = await self._run(request)
+        await self._door.cancel(run.run_id, "user")
+        return _json(CancelAccepted(run_id=run.run_id, links=links_of(run.run_id)), 202)
+
+    async def _run(self, request: Request) -> Run:
+        """The run in the path. Whatever is wrong with the id, the answer is the same."""
+        run_id = request.path_params["run_id"]
+        run = await self._door.get(run_id) if is_run_id(run_id) else None
+        if run is None or run.tenant_id != TENANT:
+            raise NotFound("no such run")
+        return run
+
+    async def _check(self, run: Run, cursor: Cursor) -> None:
+        if cursor.seq > 0:
+            found = await self._door.page(run.run_id, after=cursor.seq - 1, limit=1)
+            check_cursor(cursor, found[0] if found else None, run.last_seq)
+
+    async def _page(self, run: Run, cursor: Cursor, limit: int) -> Response:
+        events = await self._door.page(run.run_id, after=cursor.seq, limit=limit)
+        return Response(_page_json(events, cursor), media_type=JSON, headers=_NO_STORE)
+
+    def _stream(self, run_id: str, after: int, headers: dict[str, str] | None = None) -> EventStream:
+        follow = functools.partial(self._door.follow, run_id, after=after, idle_s=self._settings.heartbeat_s)
+        return EventStream(follow, streams=self._streams, headers=headers)
+
+
+_NO_STORE = {"Cache-Control": "no-store"}
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+def _json(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(body.model_dump_json(), status, {**_NO_STORE, **(headers or {})}, media_type=JSON)
+
+
+def _page_json(events: list[Stored], cursor: Cursor) -> bytes:
+    """An ``EventPage``, with the events' bytes as they stand in the log."""
+    page = {
+        "events": [orjson.Fragment(public_json(stored)) for stored in events],
+        "next_after": str(cursor_of(events[-1]) if events else cursor),
+        "finished": bool(events) and events[-1].type in TERMINAL_TYPES,
+    }
+    return orjson.dumps(page)
+
+
+def _accepted(run: Run) -> RunAcceptedBody:
+    return RunAcceptedBody(
+        run_id=run.run_id,
+        state=run.status,
+        created_at=run.created_at,
+        conversation_id=run.conversation_id,
+        on_disconnect=run.on_disconnect,
+        links=links_of(run.run_id),
+    )
+
+
+def _summary(run: Run) -> RunSummary:
+    return RunSummary(
+        run_id=run.run_id,
+        state=run.status,
+        question=run.question,
+        conversation_id=run.conversation_id,
+        created_at=run.created_at,
+        links=links_of(run.run_id),
+    )
+
+
+def _wanted(request: Request, offers: tuple[str, ...]) -> str:
+    chosen = choose(request.headers.getlist("accept"), offers)
+    if chosen is None:
+        raise Refusal(406, "not_acceptable", f"Only {' and '.join(offers)} can be answered here.")
+    return chosen
+
+
+def _limit(request: Request, *, default: int, most: int) -> int:
+    given = request.query_params.getlist("limit")
+    if not given:
+        return default
+    if len(given) > 1 or not _NUMBER.fullmatch(given[0]) or not 1 <= int(given[0]) <= most:
+        raise Refusal(400, "invalid_query", f"limit is given once, as a number from 1 to {most}.")
+    return int(given[0])

@@ -1,0 +1,226 @@
+"""The events of one Messages API stream, folded into chunks and the final message. Pure: no socket, no clock.
+
+Stricter than the SDK where the SDK guesses (JOURNAL.md 4.1, measured): it accepts a body that ends early, repairs tool
+arguments that were cut off, and ignores what follows them. Here a message is complete only after ``message_stop`` *and*
+a stop reason, and arguments are one strict JSON object or the call is invalid. Laxer in one place: blocks, deltas and
+events of kinds that are not known are skipped and counted, because the API may add kinds within a version.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+import orjson
+
+from runtime.errors import ModelProtocolError, ModelStreamBroken
+from runtime.events.messages import (
+    ContentBlock,
+    RedactedThinkingBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolUseBlock,
+    Usage,
+)
+from runtime.llm import arguments, classify, pricing
+from runtime.llm.client import Chunk, Completed, InvalidCall, StopReason, TextDelta, ThinkingDelta, ToolInputDelta
+from runtime.llm.sse_decode import ServerSentEvent
+from runtime.telemetry import Counts
+
+Json = dict[str, Any]
+"""A parsed event. ``Any`` because the provider decides what is in it; every use checks or is inside :meth:`feed`."""
+
+_STOP_REASONS = frozenset(get_args(StopReason))
+_CUT_SHORT = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
+"""Stop reasons that end a message where it stood: a tool call in it may be half of what was meant."""
+
+_USAGE = {
+    "input_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+    "cache_read_input_tokens": "cache_read_tokens",
+    "cache_creation_input_tokens": "cache_write_tokens",
+}
+
+
+@dataclass(slots=True)
+class _Block:
+    """A content block being received."""
+
+    kind: str
+    start: Json
+    parts: list[str] = field(default_factory=list)
+    signature: str = ""
+    closed: bool = False
+
+
+class Accumulator:
+    """Folds one stream; ``model`` is the name asked for, ``counts`` learns what was skipped."""
+
+    def __init__(self, model: str, counts: Counts) -> None:
+        self._asked = model
+        self._model = model
+        self._counts = counts
+        self._blocks: dict[int, _Block] = {}
+        self._usage: dict[str, int] = {}
+        self._stop_reason: str | None = None
+        self._started = False
+        self._open: _Block | None = None
+        self.stopped = False
+        """Whether ``message_stop`` has come: the rest of the stream does not matter."""
+        self.contents = 0
+        """Events so far that carried content or the end; pings and ``message_start`` are none."""
+
+    @property
+    def thinks(self) -> bool:
+        """Whether the block being received is thinking: some models show none of it until it is over."""
+        return self._open is not None and self._open.kind in ("thinking", "redacted_thinking")
+
+    def feed(self, event: ServerSentEvent) -> Chunk | None:
+        """The chunk ``event`` makes, if it makes one.
+
+        Raises :class:`ModelProtocolError` on what the protocol does not allow, and what
+        :func:`runtime.llm.classify.by_type` says on an ``error`` event.
+        """
+        try:
+            body = orjson.loads(event.data)
+            return self._take(body["type"], body)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            # ValueError is bad JSON or bad UTF-8; the others are JSON of another shape than the protocol's.
+            shape = f"{type(error).__name__} in event {event.event[:40]!r}"
+            raise ModelProtocolError(f"the model's provider sent an event that cannot be read ({shape})") from error
+
+    def _take(self, kind: str, body: Json) -> Chunk | None:
+        match kind:
+            case "content_block_delta":
+                return self._delta(body["index"], body["delta"])
+            case "content_block_start":
+                return self._start_block(body["index"], body["content_block"])
+            case "content_block_stop":
+                self._stop_block(body["index"])
+            case "message_start":
+                self._start(body["message"])
+            case "message_delta":
+                self._finish(body)
+            case "message_stop":
+                self.stopped = True
+                self.contents += 1
+            case "error":
+                raise classify.by_type(str(body["error"].get("type", "")), str(body["error"].get("message", "")))
+            case "ping":
+                pass
+            case _:
+                self._counts.add("llm.unknown_event")
+        return None
+
+    def _start(self, message: Json) -> None:
+        if self._started:
+            raise ModelProtocolError("the model's provider began a second message in one stream")
+        self._started = True
+        self._model = str(message.get("model") or self._asked)
+        self._count(message.get("usage"))
+
+    def _start_block(self, index: int, start: Json) -> Chunk | None:
+        if not self._started or not isinstance(index, int) or index in self._blocks:
+            raise ModelProtocolError("the model's provider began a content block out of order")
+        block = self._open = self._blocks[index] = _Block(_text(start["type"]), start)
+        self.contents += 1
+        match block.kind:
+            case "text":
+                return TextDelta(_grow(block, start["text"])) if start.get("text") else None
+            case "thinking":
+                return ThinkingDelta(_grow(block, start["thinking"])) if start.get("thinking") else None
+            case "tool_use" | "redacted_thinking":
+                for key in ("id", "name") if block.kind == "tool_use" else ("data",):
+                    _text(start[key])
+            case _:
+                self._counts.add("llm.unknown_block")
+        return None
+
+    def _stop_block(self, index: int) -> None:
+        self._blocks[index].closed = True
+        self._open = None
+        self.contents += 1
+
+    def _delta(self, index: int, delta: Json) -> Chunk | None:
+        block = self._blocks[index]
+        self.contents += 1
+        match block.kind, delta["type"]:
+            case "text", "text_delta":
+                return TextDelta(_grow(block, delta["text"]))
+            case "tool_use", "input_json_delta":
+                return ToolInputDelta(block.start["id"], block.start["name"], _grow(block, delta["partial_json"]))
+            case "thinking", "thinking_delta":
+                return ThinkingDelta(_grow(block, delta["thinking"]))
+            case "thinking", "signature_delta":
+                block.signature = _text(delta["signature"])
+            case _:
+                self._counts.add("llm.unknown_delta")
+        return None
+
+    def _finish(self, body: Json) -> None:
+        if not self._started:
+            raise ModelProtocolError("the model's provider ended a message it never began")
+        self.contents += 1
+        reason = body["delta"].get("stop_reason")
+        self._stop_reason = self._stop_reason if reason is None else _text(reason)
+        self._count(body.get("usage"))
+
+    def _count(self, usage: Json | None) -> None:
+        # Counts are totals, not additions; one that a later event leaves out keeps its value.
+        given = usage or {}
+        self._usage |= {ours: int(given[theirs]) for theirs, ours in _USAGE.items() if given.get(theirs) is not None}
+
+    def completed(self) -> Completed:
+        """The whole message. Raises :class:`ModelStreamBroken` when the stream ended before its end."""
+        if not self.stopped or self._stop_reason is None:
+            seen = "a stop reason" if self.stopped else "message_stop"
+            raise ModelStreamBroken(f"the model's stream ended before its end: it never sent {seen}")
+        if self._stop_reason not in _STOP_REASONS:
+            raise ModelProtocolError(f"the model stopped for a reason that is not known: {self._stop_reason[:60]!r}")
+        finished = [self._finished(self._blocks[index]) for index in sorted(self._blocks)]
+        return Completed(
+            content=tuple(b for b in finished if b is not None and not isinstance(b, InvalidCall)),
+            stop_reason=self._stop_reason,  # type: ignore[arg-type]  # looked up in _STOP_REASONS above
+            usage=Usage(**self._usage, cost_usd=pricing.cost_usd(self._model, **self._priced())),
+            model=self._model,
+            invalid_calls=tuple(b for b in finished if isinstance(b, InvalidCall)),
+        )
+
+    def _priced(self) -> dict[str, int]:
+        return {"input_tokens": 0, "output_tokens": 0} | self._usage
+
+    def _finished(self, block: _Block) -> ContentBlock | InvalidCall | None:
+        text = "".join(block.parts)
+        match block.kind:
+            case "text":
+                return TextBlock(text=text)
+            case "thinking":
+                return ThinkingBlock(thinking=text, signature=block.signature or str(block.start.get("signature", "")))
+            case "redacted_thinking":
+                return RedactedThinkingBlock(data=block.start["data"])
+            case "tool_use":
+                return self._call(block, text)
+        return None
+
+    def _call(self, block: _Block, text: str) -> ToolUseBlock | InvalidCall:
+        # No delta at all means the arguments came whole with the start, as servers do for tools without arguments.
+        raw = text or orjson.dumps(block.start.get("input") or {}).decode()
+        call_id, name = block.start["id"], block.start["name"]
+        if self._stop_reason in _CUT_SHORT or not block.closed:
+            return InvalidCall(call_id, name, raw, f"the answer ended ({self._stop_reason}) before the call was whole")
+        try:
+            return ToolUseBlock(id=call_id, name=name, input=arguments.parse(raw))
+        except ValueError as error:
+            return InvalidCall(call_id, name, raw, str(error))
+
+
+def _grow(block: _Block, piece: object) -> str:
+    text = _text(piece)
+    block.parts.append(text)
+    return text
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a piece of text is not text")
+    return value

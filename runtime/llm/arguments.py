@@ -1,0 +1,43 @@
+"""Tool arguments, parsed strictly: one JSON object and nothing else.
+
+Lenient parsers turn ``{"path": "/etc`` into a call on ``/etc`` (JOURNAL.md 4.1). Every adapter parses here.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+
+_INT64 = range(-(2**63), 2**63)
+
+
+def parse(raw: str) -> dict[str, Any]:
+    """The arguments in ``raw``; raises ``ValueError`` with words a model can act on.
+
+    orjson refuses NaN, infinities, lone surrogates and anything after the value; ``Any`` because the tool decides.
+    """
+    try:
+        value = orjson.loads(raw)
+    except ValueError as error:
+        raise ValueError(f"the arguments are not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"the arguments must be a JSON object, not {type(value).__name__}")
+    _refuse_numbers_that_change(raw)
+    return value
+
+
+def _refuse_numbers_that_change(raw: str) -> None:
+    # orjson reads an integer of more than 64 bits as a float: another number than the model wrote.
+    try:
+        json.loads(raw, parse_int=_bounded)
+    except RecursionError as error:
+        raise ValueError("the arguments are nested too deeply") from error
+
+
+def _bounded(digits: str) -> int:
+    number = int(digits) if len(digits) <= 20 else None
+    if number is None or number not in _INT64:
+        raise ValueError("the arguments hold an integer of more than 64 bits")
+    return number

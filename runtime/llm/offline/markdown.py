@@ -1,0 +1,126 @@
+"""From a piece of Markdown or plain text to blocks of plain text with their heading and line.
+
+A piece comes from anywhere in a document: it may start inside a list, a table or a code fence. What cannot be told
+apart is left out; a statement missed does no harm, half a code fence quoted does.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass
+from typing import Literal
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+Kind = Literal["paragraph", "bullet", "row", "code"]
+
+# Entities stay as written: decoded, a word would differ from the document's. Indented text in a piece is more often a
+# list's continuation than code.
+_PARSER = MarkdownIt("commonmark").enable("table").disable(["entity", "code", "reference"])
+_FENCE = re.compile(r"^\s*(```|~~~)")
+_COLUMNS = re.compile(r"\S {3,}\S")
+_SHORT_CODE_LINES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One paragraph, list item, table row or short code block, without markup."""
+
+    kind: Kind
+    text: str
+    heading: str
+    """The nearest heading above it in the piece; empty when there is none."""
+    line: int
+    """Lines above it in the piece."""
+
+
+def blocks(text: str) -> list[Block]:
+    """The blocks of ``text`` in order. Headings, long code, HTML, pictures and table rulers are not among them."""
+    tokens = _PARSER.parse(_whole_fences(textwrap.dedent(text)))
+    found: list[Block] = []
+    heading, in_items, row, row_line = "", 0, list[str](), 0
+    for before, token in zip([None, *tokens], tokens, strict=False):
+        in_items += {"list_item_open": 1, "list_item_close": -1}.get(token.type, 0)
+        line = token.map[0] if token.map else 0
+        if token.type == "tr_open":
+            row, row_line = [], line
+        elif token.type == "tr_close":
+            found.append(Block("row", _row_text(row), heading, row_line))
+        elif token.type == "fence" and token.content.count("\n") <= _SHORT_CODE_LINES:
+            found.append(Block("code", token.content.strip(), heading, line))
+        elif token.type == "inline" and before is not None:
+            if before.type == "heading_open":
+                heading = _plain(token).replace("\n", " ")
+            elif before.type in ("th_open", "td_open"):
+                row.append(_plain(token))
+            else:
+                pieces = _paragraphs(_plain(token), heading, line, "bullet" if in_items else "paragraph")
+                heading = pieces[-1].heading if pieces else heading
+                found.extend(pieces)
+    return [block for block in found if block.text]
+
+
+def _whole_fences(text: str) -> str:
+    """``text`` without its code fence marks and code when a fence is cut in half, unchanged otherwise."""
+    lines = text.split("\n")
+    marks = [i for i, line in enumerate(lines) if _FENCE.match(line)]
+    if len(marks) % 2 == 0:
+        return text
+    # An opening mark names a language or is followed by nothing that closes it; a first bare mark closes code above it.
+    opens = lines[marks[0]].strip() not in ("```", "~~~") or len(marks) > 1
+    cut = range(marks[-1], len(lines)) if opens else range(marks[0] + 1)
+    return "\n".join("" if i in cut else line for i, line in enumerate(lines))
+
+
+def _plain(token: Token) -> str:
+    parts: list[str] = []
+    for child in token.children or []:
+        if child.type == "code_inline":
+            parts.append(f"`{child.content}`")
+        elif child.type in ("softbreak", "hardbreak"):
+            parts.append("\n")
+        elif child.type == "html_inline":
+            parts.append(" ")
+        elif child.type in ("text", "text_special"):
+            parts.append(child.content)
+    return "".join(parts).strip()
+
+
+def _row_text(cells: list[str]) -> str:
+    filled = [cell.replace("\n", " ") for cell in cells if cell]
+    return f"{filled[0]}: {'; '.join(filled[1:])}" if len(filled) > 1 else ""
+
+
+def _paragraphs(text: str, heading: str, line: int, kind: Kind) -> list[Block]:
+    """Plain text puts headings and items on lines of their own: such lines are parted, wrapped prose is joined."""
+    lines = text.split("\n")
+    width = max(map(len, lines))
+    if 2 * sum(bool(_COLUMNS.search(one)) for one in lines) > len(lines):
+        return []
+    # In wrapped prose few lines begin with a capital; where most do, each line is an item.
+    itemised = len(lines) > 2 and sum(one.strip()[:1].isupper() for one in lines) >= 0.7 * len(lines)
+    found: list[Block] = []
+    gathered: list[str] = []
+    for i, this in enumerate(lines):
+        if this.lstrip().startswith("|") and this.count("|") > 1:
+            # A table whose head lies outside this piece.
+            found.append(Block("row", _row_text([cell.strip() for cell in this.split("|")]), heading, line + i))
+            continue
+        gathered.append(this.strip())
+        after = lines[i + 1].strip() if i + 1 < len(lines) else ""
+        if after and not itemised and not _ends_here(this, after, width):
+            continue
+        piece = " ".join(gathered)
+        if after and len(piece.split()) < 8 and not re.search(r"[.?!:;,]$", piece):
+            heading = piece
+        else:
+            found.append(Block(kind, piece, heading, line + i + 1 - len(gathered)))
+        gathered = []
+    return found
+
+
+def _ends_here(this: str, after: str, width: int) -> bool:
+    short = len(this) < 0.6 * width and not re.search(r"[,;–—-]$", this)
+    return after.startswith("|") or (short and after[:1].isupper() and not this.endswith(".")) or this.endswith(":")

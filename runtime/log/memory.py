@@ -1,0 +1,162 @@
+"""The log in memory: the quiet twin of the stores on disk, for tests and for runs that need not survive the process.
+
+No method awaits between reading and writing, so each is one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from runtime.clock import Clock
+from runtime.errors import Conflict, InvalidRequest, StoreUnavailable
+from runtime.events.envelope import Stored
+from runtime.log.decide import HANDOUT_S, IDEMPOTENCY_KEPT_S, PAGE, Head, advance, created, decide, number
+from runtime.log.log import Created, Lease, NewRun, Run, Write, Written
+
+REVOKED = 0.0
+"""A lease that ended here never comes back, whatever the clock says."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    run_id: str
+    hash: str | None
+    created_at: float
+
+
+class MemoryLog:
+    """The whole ``Log`` port over dictionaries. Ready without ``open``; after ``close`` away until opened again."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._closed = False
+        self._runs: dict[str, Run] = {}
+        self._events: dict[str, list[Stored]] = {}
+        self._publishers: dict[tuple[str, str], int] = {}
+        self._keys: dict[tuple[str, str], _Key] = {}
+        self._leases: dict[str, float] = {}
+
+    async def open(self) -> None:
+        self._closed = False
+
+    async def close(self) -> None:
+        """Be away; what was written stays and is there again after ``open``."""
+        self._closed = True
+
+    async def create(self, new: NewRun) -> Created:
+        self._reachable()
+        now = self._clock.now()
+        existing = self._named_by_key(new, now)
+        if existing is not None:
+            return Created(existing, existing=True)
+        self._refuse_unless_free(new)
+        run = created(new, now=now)
+        self._runs[run.run_id] = run
+        self._events[run.run_id] = number(new.records, first_seq=1, epoch=0)
+        if new.idempotency_key is not None:
+            self._keys[new.tenant_id, new.idempotency_key] = _Key(run.run_id, new.idempotency_hash, now)
+        return Created(run, existing=False)
+
+    async def append(self, writes: Sequence[Write]) -> list[Written]:
+        self._reachable()
+        return [self._append(write) for write in writes]
+
+    async def publisher_seq(self, run_id: str, publisher: str) -> int:
+        self._reachable()
+        return self._publishers.get((run_id, publisher), 0)
+
+    async def get(self, run_id: str) -> Run | None:
+        self._reachable()
+        return self._runs.get(run_id)
+
+    async def recent(self, *, tenant_id: str, limit: int = 50) -> list[Run]:
+        self._reachable()
+        of_tenant = [run for run in reversed(self._runs.values()) if run.tenant_id == tenant_id]
+        return of_tenant[: max(limit, 0)]
+
+    async def read(self, run_id: str, *, after: int, limit: int = PAGE, deltas: bool = True) -> list[Stored]:
+        self._reachable()
+        following = self._events.get(run_id, [])[max(after, 0) :]
+        wanted = following if deltas else [event for event in following if event.family != "token"]
+        return wanted[: max(min(limit, PAGE), 0)]
+
+    async def claim(self, run_id: str | None, *, executor: str, limit: int = 16) -> list[Run]:
+        self._reachable()
+        now = self._clock.now()
+        if not self._alive(executor, now):
+            return []
+        asked = list(self._runs.values()) if run_id is None else [self._runs[run_id]] if run_id in self._runs else []
+        free = [run for run in asked if self._claimable(run, now, unasked=run_id is None)]
+        return [self._take(run, executor) for run in free[: max(limit, 0)]]
+
+    async def renew(self, executor: str, *, ttl_s: float) -> Lease:
+        self._reachable()
+        now = self._clock.now()
+        if executor in self._leases and not self._alive(executor, now):
+            self._leases[executor] = REVOKED
+            return Lease(alive=False)
+        self._leases[executor] = now + ttl_s
+        owned = [run for run in self._runs.values() if run.owner == executor and not run.terminal]
+        return Lease(alive=True, cancel_requested=tuple(run.run_id for run in owned if run.cancel_requested))
+
+    async def release(self, executor: str) -> None:
+        self._reachable()
+        self._leases[executor] = REVOKED
+
+    def _reachable(self) -> None:
+        if self._closed:
+            raise StoreUnavailable("the log is closed")
+
+    def _named_by_key(self, new: NewRun, now: float) -> Run | None:
+        """The run that ``new``'s idempotency key names already; raises ``InvalidRequest`` for another body."""
+        if new.idempotency_key is None:
+            return None
+        key = self._keys.get((new.tenant_id, new.idempotency_key))
+        if key is None or key.created_at <= now - IDEMPOTENCY_KEPT_S:
+            return None
+        if key.hash != new.idempotency_hash:
+            raise InvalidRequest("this Idempotency-Key was used with another request body")
+        return self._runs[key.run_id]
+
+    def _refuse_unless_free(self, new: NewRun) -> None:
+        if new.run_id in self._runs:
+            raise Conflict(f"there is a run {new.run_id} already", "run_exists")
+        place = (new.tenant_id, new.conversation_id)
+        unfinished = (run for run in self._runs.values() if not run.terminal)
+        if new.conversation_id is not None and any((run.tenant_id, run.conversation_id) == place for run in unfinished):
+            raise Conflict("the conversation has an unfinished run", "conversation_busy")
+
+    def _append(self, write: Write) -> Written:
+        run = self._runs.get(write.run_id)
+        head = None if run is None else Head(run.status, run.epoch, run.last_seq, run.cancel_requested)
+        publisher = (write.run_id, write.publisher)
+        outcome = decide(head, self._publishers.get(publisher, 0), write)
+        if run is None or head is None:
+            return Written(outcome)
+        if outcome != "committed":
+            return Written(outcome, last_seq=run.last_seq, epoch=run.epoch)
+        first_seq = run.last_seq + 1
+        self._runs[run.run_id] = replace(run, **advance(head, write)._asdict())
+        self._events[run.run_id] += number(write.records, first_seq=first_seq, epoch=run.epoch)
+        self._publishers[publisher] = write.publisher_seq
+        return Written(outcome, first_seq, run.last_seq + len(write.records), run.epoch)
+
+    def _alive(self, executor: str, now: float) -> bool:
+        return self._leases.get(executor, REVOKED) > now
+
+    def _claimable(self, run: Run, now: float, *, unasked: bool) -> bool:
+        if run.status == "accepted":
+            return not unasked or run.created_at + HANDOUT_S < now
+        return run.status == "running" and (run.owner is None or not self._alive(run.owner, now))
+
+    def _take(self, run: Run, executor: str) -> Run:
+        taken = replace(
+            run,
+            status="running",
+            epoch=run.epoch + 1,
+            owner=executor,
+            takeovers=run.takeovers + (run.status == "running"),
+        )
+        self._runs[run.run_id] = taken
+        return taken

@@ -1,0 +1,49 @@
+"""The questions both SQLite connections ask, each answered whole: no cursor outlives its function."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, Final
+
+from runtime.events.envelope import Stored
+from runtime.log.decide import PAGE
+from runtime.log.log import Run
+
+RUN: Final = (
+    "run_id, tenant_id, conversation_id, question, status, epoch, last_seq, owner, created_at, deadline_at,"
+    " cancel_requested, on_disconnect, grace_s, takeovers"
+)
+"""The columns of ``runs`` in the order of the fields of ``Run``."""
+
+_CANCEL_REQUESTED: Final = RUN.split(", ").index("cancel_requested")
+"""The one column that SQLite, having no booleans, keeps as 0 or 1."""
+
+_GET: Final = f"SELECT {RUN} FROM runs WHERE run_id = ?"
+_RECENT: Final = f"SELECT {RUN} FROM runs WHERE tenant_id = ? ORDER BY n DESC LIMIT ?"
+_EVENT: Final = "SELECT seq, epoch, type, family, stage, body FROM events WHERE run_id = ? AND seq > ?"
+_READ: Final = f"{_EVENT} ORDER BY seq LIMIT ?"
+_READ_WITHOUT_DELTAS: Final = f"{_EVENT} AND family <> 'token' ORDER BY seq LIMIT ?"
+
+
+def to_run(row: tuple[Any, ...]) -> Run:  # Any: SQLite's columns; STRICT tables keep their types
+    """Make a ``Run`` of a row of the columns ``RUN``."""
+    values = list(row)
+    values[_CANCEL_REQUESTED] = bool(values[_CANCEL_REQUESTED])
+    return Run(*values)
+
+
+def get_run(db: sqlite3.Connection, run_id: str) -> Run | None:
+    """The run, or None."""
+    rows = db.execute(_GET, (run_id,)).fetchall()
+    return to_run(rows[0]) if rows else None
+
+
+def recent_runs(db: sqlite3.Connection, tenant_id: str, limit: int) -> list[Run]:
+    """The tenant's newest runs first; ``limit`` below 0 is 0 (to SQLite it would mean all)."""
+    return [to_run(row) for row in db.execute(_RECENT, (tenant_id, max(limit, 0))).fetchall()]
+
+
+def read_events(db: sqlite3.Connection, run_id: str, after: int, limit: int, deltas: bool) -> list[Stored]:
+    """One page of events with ``seq > after``, at most ``PAGE``."""
+    query = _READ if deltas else _READ_WITHOUT_DELTAS
+    return [Stored(*row) for row in db.execute(query, (run_id, after, max(min(limit, PAGE), 0))).fetchall()]

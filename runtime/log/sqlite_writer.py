@@ -1,0 +1,233 @@
+"""What the write thread does: each public method is one transaction, whole or not at all.
+
+``append`` asks ``decide`` about each write against the rows as they stand inside the transaction, and changes only what
+was found good; so a refused write fails alone without a savepoint, and the others share one sync of the disk.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
+from typing import Final
+
+from runtime.errors import Conflict, InvalidRequest, StoreLocked
+from runtime.log.decide import HANDOUT_S, IDEMPOTENCY_KEPT_S, Head, advance, created, decide
+from runtime.log.log import TERMINAL, Created, Lease, NewRun, Run, Write, Written
+from runtime.log.sqlite_file import FileLock, open_for_writing, prepare
+from runtime.log.sqlite_reads import RUN, get_run, to_run
+
+_UNFINISHED: Final = "status IN ('accepted', 'running', 'waiting')"
+"""Word for word as in the partial indexes, or SQLite does not use them."""
+
+_INSERT_RUN: Final = f"INSERT INTO runs ({RUN}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_EVENT: Final = "INSERT INTO events (run_id, seq, epoch, type, family, stage, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_UPDATE_RUN: Final = "UPDATE runs SET last_seq = ?, cancel_requested = ? WHERE run_id = ?"
+_END_RUN: Final = "UPDATE runs SET status = ? WHERE run_id = ?"
+"""Apart from the above, because naming ``status`` makes SQLite rewrite the partial indexes too."""
+_HEAD: Final = "SELECT status, epoch, last_seq, cancel_requested FROM runs WHERE run_id = ?"
+_PUBLISHER: Final = "SELECT last_pub_seq FROM publishers WHERE run_id = ? AND publisher = ?"
+_SET_PUBLISHER: Final = (
+    "INSERT INTO publishers (run_id, publisher, last_pub_seq) VALUES (?, ?, ?)"
+    " ON CONFLICT (run_id, publisher) DO UPDATE SET last_pub_seq = excluded.last_pub_seq"
+)
+_INSERT_KEY: Final = (
+    "INSERT INTO idempotency (tenant_id, idempotency_key, run_id, hash, created_at) VALUES (?, ?, ?, ?, ?)"
+)
+_SET_LEASE: Final = (
+    "INSERT INTO executors (executor, lease_expires_at) VALUES (?, ?)"
+    " ON CONFLICT (executor) DO UPDATE SET lease_expires_at = excluded.lease_expires_at"
+)
+_CLAIM: Final = f"""
+    UPDATE runs SET
+        status = 'running', epoch = epoch + 1, owner = :executor, takeovers = takeovers + (status = 'running')
+    WHERE n IN (
+        SELECT n FROM %s LEFT JOIN executors ON executor = owner
+        WHERE {_UNFINISHED} AND (
+            (status = 'accepted' AND (:run_id IS NOT NULL OR created_at + :handout_s < :now))
+            OR (status = 'running' AND coalesce(lease_expires_at, 0) <= :now))
+        AND %s
+        ORDER BY n LIMIT :limit)
+    RETURNING {RUN}, n"""
+_CLAIM_ONE: Final = _CLAIM % ("runs", "run_id = :run_id")
+_CLAIM_ANY: Final = _CLAIM % ("runs INDEXED BY runs_unfinished", ":run_id IS NULL")
+"""Asked again and again; left to itself SQLite would walk through all runs there ever were, to get them in order."""
+_REVOKED: Final = 0.0
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one ``append`` has looked up so far, and will write at its end."""
+
+    heads: dict[str, Head | None] = field(default_factory=dict)
+    publishers: dict[tuple[str, str], int] = field(default_factory=dict)
+    changed_runs: dict[str, Head] = field(default_factory=dict)
+    changed_publishers: dict[tuple[str, str], int] = field(default_factory=dict)
+    events: list[tuple[str, int, int, str, str, str | None, bytes]] = field(default_factory=list)
+
+
+class SqliteWriter:
+    """The one write connection. Made, used and closed in one thread; ``now`` is always the store's clock."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the file. Raises ``StoreLocked``, ``ConfigurationError``, ``sqlite3.Error``."""
+        prepare(path)
+        self._path = path
+        self._lock = FileLock(path)
+        self._lock.acquire()
+        try:
+            self.db = open_for_writing(path)
+        except BaseException:
+            self._lock.release()
+            raise
+        try:
+            self._store_epoch = self._begin_store_epoch()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the file, the lock last."""
+        try:
+            self.db.close()
+        finally:
+            self._lock.release()
+
+    def create(self, new: NewRun, now: float) -> Created:
+        """See ``Log.create``."""
+        with self._transaction() as db:
+            existing = self._named_by_key(new, now)
+            if existing is not None:
+                return Created(existing, existing=True)
+            self._refuse_unless_free(new)
+            run = created(new, now=now)
+            db.execute(_INSERT_RUN, astuple(run))
+            events = enumerate(new.records, start=1)
+            db.executemany(
+                _INSERT_EVENT, [(run.run_id, seq, 0, r.type, r.family, r.stage, r.body) for seq, r in events]
+            )
+            if new.idempotency_key is not None:
+                key = (new.tenant_id, new.idempotency_key, run.run_id, new.idempotency_hash, now)
+                db.execute(_INSERT_KEY, key)
+            return Created(run, existing=False)
+
+    def append(self, writes: Sequence[Write]) -> list[Written]:
+        """See ``Log.append``."""
+        with self._transaction() as db:
+            batch = _Batch()
+            answers = [self._judge(batch, write) for write in writes]
+            db.executemany(_INSERT_EVENT, batch.events)
+            changed = batch.changed_runs.items()
+            db.executemany(_UPDATE_RUN, [(head.last_seq, head.cancel_requested, run_id) for run_id, head in changed])
+            db.executemany(_END_RUN, [(head.status, run_id) for run_id, head in changed if head.status in TERMINAL])
+            db.executemany(_SET_PUBLISHER, [(*pair, seq) for pair, seq in batch.changed_publishers.items()])
+            return answers
+
+    def publisher_seq(self, run_id: str, publisher: str) -> int:
+        """See ``Log.publisher_seq``."""
+        rows = self.db.execute(_PUBLISHER, (run_id, publisher)).fetchall()
+        return int(rows[0][0]) if rows else 0
+
+    def claim(self, run_id: str | None, executor: str, limit: int, now: float) -> list[Run]:
+        """See ``Log.claim``."""
+        with self._transaction() as db:
+            if (self._lease(executor) or _REVOKED) <= now:
+                return []
+            names = {"run_id": run_id, "executor": executor, "limit": max(limit, 0), "now": now, "handout_s": HANDOUT_S}
+            rows = db.execute(_CLAIM_ANY if run_id is None else _CLAIM_ONE, names).fetchall()
+            # RETURNING promises no order.
+            return [to_run(row[:-1]) for row in sorted(rows, key=lambda row: int(row[-1]))]
+
+    def renew(self, executor: str, ttl_s: float, now: float) -> Lease:
+        """See ``Log.renew``."""
+        with self._transaction() as db:
+            lease = self._lease(executor)
+            if lease is not None and lease <= now:
+                db.execute(_SET_LEASE, (executor, _REVOKED))
+                return Lease(alive=False)
+            db.execute(_SET_LEASE, (executor, now + ttl_s))
+            query = f"SELECT run_id FROM runs WHERE owner = ? AND {_UNFINISHED} AND cancel_requested = 1 ORDER BY n"
+            rows = db.execute(query, (executor,)).fetchall()
+            return Lease(alive=True, cancel_requested=tuple(row[0] for row in rows))
+
+    def release(self, executor: str) -> None:
+        """See ``Log.release``."""
+        with self._transaction() as db:
+            db.execute(_SET_LEASE, (executor, _REVOKED))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        db = self.db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            self._refuse_if_replaced()
+            yield db
+            db.execute("COMMIT")
+        except BaseException:
+            # After some errors (disk full) SQLite has rolled back already.
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+    def _begin_store_epoch(self) -> int:
+        query = "UPDATE store SET store_epoch = store_epoch + 1 RETURNING store_epoch"
+        return int(self.db.execute(query).fetchall()[0][0])
+
+    def _refuse_if_replaced(self) -> None:
+        """The lock file can be deleted by hand; then two processes hold a lock each, and only the later may write."""
+        if self.db.execute("SELECT store_epoch FROM store").fetchall() != [(self._store_epoch,)]:
+            raise StoreLocked(
+                f"another process has opened {self._path} since. Stop this one; never delete the lock file."
+            )
+
+    def _judge(self, batch: _Batch, write: Write) -> Written:
+        """Answer one write, and note in ``batch`` what it changes."""
+        run_id, pair = write.run_id, (write.run_id, write.publisher)
+        head = self._head(batch, run_id)
+        if pair not in batch.publishers:
+            batch.publishers[pair] = self.publisher_seq(*pair)
+        outcome = decide(head, batch.publishers[pair], write)
+        if head is None:
+            return Written(outcome)
+        if outcome != "committed":
+            return Written(outcome, last_seq=head.last_seq, epoch=head.epoch)
+        first_seq, epoch = head.last_seq + 1, head.epoch
+        numbered = enumerate(write.records, start=first_seq)
+        batch.events += [(run_id, seq, epoch, r.type, r.family, r.stage, r.body) for seq, r in numbered]
+        head = batch.heads[run_id] = batch.changed_runs[run_id] = advance(head, write)
+        batch.publishers[pair] = batch.changed_publishers[pair] = write.publisher_seq
+        return Written(outcome, first_seq, head.last_seq, epoch)
+
+    def _head(self, batch: _Batch, run_id: str) -> Head | None:
+        if run_id not in batch.heads:
+            rows = self.db.execute(_HEAD, (run_id,)).fetchall()
+            batch.heads[run_id] = Head(*rows[0]) if rows else None
+        return batch.heads[run_id]
+
+    def _lease(self, executor: str) -> float | None:
+        rows = self.db.execute("SELECT lease_expires_at FROM executors WHERE executor = ?", (executor,)).fetchall()
+        return float(rows[0][0]) if rows else None
+
+    def _named_by_key(self, new: NewRun, now: float) -> Run | None:
+        """The run that ``new``'s idempotency key names already; raises ``InvalidRequest`` for another body."""
+        if new.idempotency_key is None:
+            return None
+        self.db.execute("DELETE FROM idempotency WHERE created_at <= ?", (now - IDEMPOTENCY_KEPT_S,))
+        query = "SELECT run_id, hash FROM idempotency WHERE tenant_id = ? AND idempotency_key = ?"
+        rows = self.db.execute(query, (new.tenant_id, new.idempotency_key)).fetchall()
+        if not rows:
+            return None
+        run_id, hash_then = rows[0]
+        if hash_then != new.idempotency_hash:
+            raise InvalidRequest("this Idempotency-Key was used with another request body")
+        return get_run(self.db, run_id)
+
+    def _refuse_unless_free(self, new: NewRun) -> None:
+        if get_run(self.db, new.run_id) is not None:
+            raise Conflict(f"there is a run {new.run_id} already", "run_exists")
+        query = f"SELECT 1 FROM runs WHERE tenant_id = ? AND conversation_id = ? AND {_UNFINISHED}"
+        place = (new.tenant_id, new.conversation_id)
+        if new.conversation_id is not None and self.db.execute(query, place).fetchall():
+            raise Conflict("the conversation has an unfinished run", "conversation_busy")

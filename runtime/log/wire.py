@@ -1,0 +1,100 @@
+"""What travels between publishers, the hub and the doors, and the port they share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from runtime.events.envelope import Record, Stored
+from runtime.log.log import Created, Lease, NewRun, Run
+
+CancelledBy = Literal["user", "disconnect", "shutdown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Records of one lane on their way to the hub; numbered per lane, never in the run."""
+
+    run_id: str
+    publisher: str
+    publisher_seq: int
+    epoch: int
+    records: tuple[Record, ...]
+    stage: str | None = None
+    dispatch: int | None = None
+    """The dispatch of ``stage`` this lane works for; a lower one than the highest known is refused."""
+    worker: bool = False
+    """True for agents: refused as soon as a cancel request stands. Executors may still write the end."""
+
+
+AppendOutcome = Literal["committed", "fenced", "superseded", "ended", "cancelled", "unknown_run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of one append; a repeat of a committed one is ``committed``."""
+
+    outcome: AppendOutcome
+    last_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FeedItem:
+    """News of one run for a door: consecutive events, or only the head when there was too much."""
+
+    run_id: str
+    head: int
+    events: tuple[Stored, ...] = ()
+
+
+class HubPort(Protocol):
+    """The stream hub as others see it. Raises ``StoreUnavailable`` when it or the store cannot be reached."""
+
+    async def append(self, batch: Sequence[Append]) -> list[Appended]:
+        """Commit all appends of a batch; answers in order, each for itself."""
+        ...
+
+    async def create(self, new: NewRun) -> Created:
+        """Commit a new run."""
+        ...
+
+    async def cancel(self, run_id: str, by: CancelledBy) -> Run:
+        """Commit a cancel request. Raises NotFound, Conflict(..., 'run_finished')."""
+        ...
+
+    async def claim(self, run_id: str | None, *, executor: str) -> list[Run]:
+        """Make ``executor`` the owner of one run, or of those nobody owns."""
+        ...
+
+    async def renew(self, executor: str, *, ttl_s: float) -> Lease:
+        """Extend an executor's lease; tells which of its runs are to be cancelled."""
+        ...
+
+    async def release(self, executor: str) -> None:
+        """End an executor's lease now."""
+        ...
+
+    async def watch(self, door: str, run_ids: Sequence[str]) -> dict[str, int]:
+        """Feed these runs' events to ``door`` from now on; answers their heads (0 for unknown runs)."""
+        ...
+
+    async def unwatch(self, door: str, run_ids: Sequence[str]) -> None:
+        """Stop feeding them: the door has no reader of them any more."""
+        ...
+
+    def feed(self, door: str) -> AsyncGenerator[list[FeedItem], None]:
+        """One feed per door for all it watches; an empty batch every 2 s of silence. A newer feed ends an older one."""
+        ...
+
+    async def get(self, run_id: str) -> Run | None:
+        """The run as stored."""
+        ...
+
+    async def recent(self, *, tenant_id: str, limit: int = 50) -> list[Run]:
+        """The newest runs first."""
+        ...
+
+    async def read(self, run_id: str, *, after: int, limit: int = 512, deltas: bool = True) -> list[Stored]:
+        """Committed events after ``after``."""
+        ...

@@ -1,0 +1,66 @@
+"""What to do about a model's failure: the same model again after a while, the next one of the ladder, or give up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from runtime.errors import ModelError
+
+Jitter = Callable[[], float]
+"""A number in [0, 1); randomness as an argument."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The same model again after ``delay_s`` seconds."""
+
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FallBack:
+    """The next model of the ladder, at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Nothing more to try: the turn has failed."""
+
+
+Decision = Retry | FallBack | GiveUp
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Full jitter between ``base_s`` and ``cap_s``; ``retry-after`` obeyed (JOURNAL.md 1.5)."""
+
+    attempts: int = 4
+    """Per model of the ladder."""
+    base_s: float = 0.5
+    cap_s: float = 8.0
+    obey_up_to_s: float = 120.0
+    """A provider that asks for a longer pause is left for the next model, or given up."""
+
+    def decide(self, error: ModelError, *, attempt: int, models_left: int, jitter: Jitter) -> Decision:
+        """What to do after the ``attempt``-th try (1, 2 ...) on a model failed, with ``models_left`` others to go."""
+        instead: Decision = FallBack() if models_left > 0 else GiveUp()
+        if not error.retryable or attempt >= self.attempts:
+            return instead
+        wanted = error.retry_after_s
+        if wanted is not None:
+            return Retry(wanted) if wanted <= self.obey_up_to_s else instead
+        ceiling = min(self.cap_s, self.base_s * 2 ** (attempt - 1))
+        return Retry(jitter() * ceiling)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitPolicy:
+    """What the executor does when an agent reaches its tool-call limit (the user's article, pattern 3)."""
+
+    resumes: int = 3
+    """Times it goes on with the whole conversation before it gets one answer with tools off."""
+
+    def may_resume(self, resumed: int) -> bool:
+        """Whether another resume is allowed after ``resumed`` of them."""
+        return resumed < self.resumes

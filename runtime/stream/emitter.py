@@ -1,0 +1,79 @@
+"""From an event to the log: the chain, the codec and a sink, bound to one place in one run."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from runtime.clock import Clock
+from runtime.events.catalog import Event
+from runtime.events.codec import encode
+from runtime.events.envelope import Draft, Record
+from runtime.stream.chain import Chain
+
+ESSENTIAL = frozenset(
+    {
+        "run.started",
+        "run.completed",
+        "run.failed",
+        "run.cancelled",
+        "run.expired",
+        "run.waiting",
+        "plan.committed",
+        "plan.revised",
+        "guardrail.verdict",
+        "stage.dispatched",
+        "stage.completed",
+        "stage.failed",
+        "stage.skipped",
+        "turn.started",
+        "turn.completed",
+        "turn.superseded",
+        "turn.failed",
+        "tool.called",
+        "tool.completed",
+        "recovery.resumed",
+        "recovery.retrying",
+    }
+)
+"""Types a run's state is folded from: a rule may change what they say, and cannot withhold them."""
+
+
+class Sink(Protocol):
+    """Where records go; ``runtime.log.publisher.Lane`` is one."""
+
+    async def offer(self, *records: Record) -> None: ...
+    async def commit(self, *records: Record) -> int: ...
+    async def drain(self) -> None: ...
+
+
+class Emitter:
+    """Writes the events of one stage, one planning agent, or the run itself."""
+
+    def __init__(
+        self, sink: Sink, chain: Chain, clock: Clock, run_id: str, *, stage: str | None = None, agent: str | None = None
+    ) -> None:
+        self._sink = sink
+        self._chain = chain
+        self._clock = clock
+        self.run_id = run_id
+        self.stage = stage
+        self.agent = agent
+
+    async def emit(self, event: Event, *, turn: int | None = None, attempt: int | None = None) -> None:
+        """Send without waiting for the commit. Raises when the writer has been shut out."""
+        await self._sink.offer(await self._record(event, turn, attempt))
+
+    async def commit(self, *events: Event, turn: int | None = None, attempt: int | None = None) -> None:
+        """Send and wait until all of them, in one transaction, are durable."""
+        await self._sink.commit(*[await self._record(event, turn, attempt) for event in events])
+
+    async def drain(self) -> None:
+        """Wait until everything sent is durable."""
+        await self._sink.drain()
+
+    async def _record(self, event: Event, turn: int | None, attempt: int | None) -> Record:
+        draft = Draft(event, self.stage, self.agent, turn, attempt)
+        after = await self._chain.run(draft)
+        if event.type in ESSENTIAL and after.event.type != event.type:
+            after = draft
+        return encode(after, self.run_id, self._clock.now())

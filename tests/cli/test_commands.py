@@ -1,0 +1,192 @@
+"""The commands against a real server: what they print where, and how they leave."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from runtime.cli.app import app
+from runtime.events.codec import public_json
+from runtime.events.envelope import Stored
+from tests.cli import runs_by_hand as by_hand
+from tests.client.raw_server import RUN_ID, RawServer, random_cuts
+
+ROOT = Path(__file__).parents[2]
+Serve = Callable[[RawServer], RawServer]
+runner = CliRunner()
+
+
+@pytest.mark.parametrize(
+    ("log", "code", "said"),
+    [
+        (by_hand.SUCCESS, 0, "A river is crossed by a **bridge** [1]."),
+        (by_hand.GUARDED, 0, "the guardrail's verdict is 'weapons': It asks for harm."),
+        (by_hand.FAILED, 1, "failed in layer model: the model is overloaded (code overloaded)"),
+        (by_hand.CANCELLED, 3, "cancelled: asked by the user"),
+    ],
+)
+def test_ask_says_the_end_and_leaves_with_its_code(serve_raw: Serve, log: list[Stored], code: int, said: str) -> None:
+    server = serve_raw(RawServer(log))
+    result = runner.invoke(app, ["ask", by_hand.QUESTION, "--url", server.url])
+    assert result.exit_code == code, result.output
+    assert said in result.stdout
+    assert f"replay: headrace tail {RUN_ID} --url {server.url}" in result.stderr
+
+
+def test_json_is_byte_for_byte_the_log_however_often_the_line_breaks(serve_raw: Serve) -> None:
+    server = serve_raw(RawServer(by_hand.SUCCESS, cut=random_cuts(3, 3, 4000)))
+    result = runner.invoke(app, ["ask", "q", "--url", server.url, "--json"])
+    assert result.exit_code == 0
+    assert result.stdout.encode().splitlines() == [public_json(event) for event in by_hand.SUCCESS]
+    assert server.resumed_at
+
+
+def test_json_of_a_failed_run_tells_why_on_stderr(serve_raw: Serve) -> None:
+    server = serve_raw(RawServer(by_hand.FAILED))
+    result = runner.invoke(app, ["tail", RUN_ID, "--url", server.url, "--json", "--after", "20"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout.splitlines()[0])["seq"] == 21
+    assert "trying again may help" in result.stderr
+
+
+def test_tail_replays_and_after_leaves_out_what_was_seen(serve_raw: Serve) -> None:
+    server = serve_raw(RawServer(by_hand.SUCCESS))
+    whole = runner.invoke(app, ["tail", RUN_ID], env={"HEADRACE_URL": server.url})
+    rest = runner.invoke(app, ["tail", RUN_ID, "--url", server.url, "--after", "12"])
+    assert whole.exit_code == rest.exit_code == 0
+    assert whole.stdout.endswith(rest.stdout) and len(rest.stdout) < len(whole.stdout)
+    assert "[2] started: Write the answer" in rest.stdout
+
+
+def test_detach_prints_the_id_and_leaves(serve_raw: Serve) -> None:
+    server = serve_raw(RawServer(by_hand.SUCCESS))
+    result = runner.invoke(app, ["ask", "q", "--url", server.url, "--detach"])
+    assert (result.exit_code, result.stdout) == (0, f"{RUN_ID}\n")
+
+
+def test_runs_and_cancel(serve_raw: Serve) -> None:
+    server = serve_raw(RawServer(by_hand.SUCCESS))
+    assert "completed" in runner.invoke(app, ["runs", "--url", server.url]).stdout
+    assert json.loads(runner.invoke(app, ["runs", "--url", server.url, "--json"]).stdout)[0]["run_id"] == RUN_ID
+    assert runner.invoke(app, ["cancel", RUN_ID, "--url", server.url]).exit_code == 0
+    assert server.cancelled.is_set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["ask", "q", "--docs", "/no/such/folder"], 2, "the documents folder '/no/such/folder' does not exist"),
+        (["ask", "q", "--docs", __file__], 2, "is a file"),
+        (["ask", " ", "--url", "http://x"], 2, "ask something"),
+        (["ask", "q", "--url", "http://127.0.0.1:9"], 1, "start it with `headrace serve`"),
+        (["ask", "q", "--url", "http://x", "--model", "offline"], 2, "belong to a private system"),
+        (["runs", "--url", "http://127.0.0.1:9"], 1, "nothing answers at http://127.0.0.1:9"),
+        (["serve", "--host", "0.0.0.0"], 2, "reachable from outside"),
+        (["serve", "--model", "anthropic"], 2, "needs a key"),
+        (["serve", "--docs", "/no/such/folder"], 2, "does not exist"),
+        (["models", "fetch", "gpt"], 2, "there is no model 'gpt'"),
+        (["index", "/no/such/folder"], 2, "does not exist"),
+    ],
+)
+def test_a_mistake_is_one_sentence_with_its_remedy(arguments: list[str], code: int, sentence: str) -> None:
+    result = runner.invoke(app, arguments, env={"ANTHROPIC_API_KEY": "", "ANTHROPIC_BASE_URL": ""})
+    assert result.exit_code == code, result.output
+    assert sentence in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = runner.invoke(app, ["serve", "--port", str(port), "--data", str(tmp_path / "d")])
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"headrace: port {port} on 127.0.0.1 is in use; stop what uses it, or choose another with --port {port + 1}\n"
+    )
+    assert not (tmp_path / "d").exists()
+
+
+def test_an_unknown_run_is_a_sentence(serve_raw: Serve) -> None:
+    server = serve_raw(RawServer(by_hand.SUCCESS))
+    result = runner.invoke(app, ["tail", "nope", "--url", server.url])
+    assert result.exit_code == 1
+    assert "is the run's id right?" in result.stderr
+
+
+def test_ctrl_c_cancels_the_run_and_says_so(serve_raw: Serve) -> None:
+    server = serve_raw(RawServer(by_hand.CANCELLED, hold_at=len(by_hand.CANCELLED) - 2))
+    command = [sys.executable, "-m", "runtime.cli", "ask", "q", "--url", server.url]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "tool search_documents" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert server.cancelled.is_set()
+    assert "cancelling run" in err and "the run is cancelled" in err
+    assert "cancelled: asked by the user" in out
+
+
+def test_a_second_ctrl_c_leaves_at_once(serve_raw: Serve) -> None:
+    server = RawServer(by_hand.CANCELLED, hold_at=len(by_hand.CANCELLED) - 2)
+    server.cancelled = type("Deaf", (), {"set": lambda self: None, "wait": server.cancelled.wait})()
+    serve_raw(server)
+    command = [sys.executable, "-m", "runtime.cli", "ask", "q", "--url", server.url]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stderr is not None
+    for line in process.stdout:
+        if "tool search_documents" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    assert "cancelling run" in process.stderr.readline()
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=5)
+    assert process.returncode == 130
+    assert time.monotonic() - began < 2
+
+
+def test_a_terminal_gets_the_live_picture(serve_raw: Serve) -> None:
+    server = serve_raw(RawServer(by_hand.SUCCESS))
+    leader, follower = os.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
+    command = [sys.executable, "-m", "runtime.cli", "ask", "q", "--url", server.url]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=follower, stderr=subprocess.DEVNULL, env=environment)
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(leader, 65536)
+        except OSError:  # the other end is closed
+            break
+    os.close(leader)
+    assert process.wait(10) == 0
+    text = shown.decode()
+    assert "Crossing rivers" in text and "Sources" in text and "\x1b[?25h" in text  # the cursor is back
+
+
+def test_help_and_version() -> None:
+    shown = runner.invoke(app, ["--help"]).stdout
+    for command in ("serve", "ask", "tail", "runs", "cancel", "doctor", "models", "index", "version"):
+        assert command in shown
+        assert runner.invoke(app, [command, "--help"]).exit_code == 0
+    assert runner.invoke(app, ["version"]).stdout.startswith("headrace ")
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = ("pydantic", "httpx2", "runtime.config", "ray")
+    code = f"import sys; from runtime.cli import app; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

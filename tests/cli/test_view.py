@@ -1,0 +1,113 @@
+"""The live picture and the ending, for runs written by hand, against the pictures in ``golden/``.
+
+``UPDATE_GOLDEN=1`` writes them anew; the diff is then what a person reviews.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from runtime.cli.activity import Activity
+from runtime.cli.ending import render_ending
+from runtime.cli.plain import Plain
+from runtime.cli.terminal import last_lines, one_line, safe
+from runtime.cli.view import Size, render
+from runtime.events.catalog import TurnDelta
+from runtime.events.envelope import Stored
+from runtime.events.fold import RunState, fold
+from runtime.events.texts import Texts
+from tests.cli import runs_by_hand as by_hand
+from tests.client.raw_server import stored
+
+GOLDEN = Path(__file__).parent / "golden"
+RUNS = {
+    "running": by_hand.RUNNING,
+    "success": by_hand.SUCCESS,
+    "guarded": by_hand.GUARDED,
+    "failed": by_hand.FAILED,
+    "limited": by_hand.LIMITED,
+    "cancelled": by_hand.CANCELLED,
+    "hostile": by_hand.HOSTILE,
+}
+
+
+def picture(log: list[Stored], size: Size | None = None) -> str:
+    state, texts, activity = RunState(), Texts(), Activity()
+    for envelope in by_hand.envelopes(log):
+        state = fold(state, envelope)
+        texts.apply(envelope)
+        activity.apply(envelope)
+    size = size or Size(100, 40)
+    console = Console(record=True, width=size.width, file=io.StringIO(), color_system=None)
+    console.print(render(state, texts, activity, 1_700_000_030.0, size))
+    console.print(render_ending(state))
+    return "\n".join(line.rstrip() for line in console.export_text().splitlines()) + "\n"
+
+
+def lines(log: list[Stored]) -> str:
+    state, plain, said = RunState(), Plain(), []
+    for envelope in by_hand.envelopes(log):
+        state = fold(state, envelope)
+        said += plain.lines(state, envelope)
+    return "\n".join(said) + "\n"
+
+
+def compare(name: str, shown: str) -> None:
+    path = GOLDEN / name
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(shown)
+    assert shown == path.read_text()
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_picture(name: str) -> None:
+    compare(f"{name}.picture.txt", picture(RUNS[name]))
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_plain_lines(name: str) -> None:
+    compare(f"{name}.lines.txt", lines(RUNS[name]))
+
+
+def test_a_document_cannot_command_the_terminal() -> None:
+    for shown in (picture(by_hand.HOSTILE), lines(by_hand.HOSTILE)):
+        assert "\x1b" not in shown and "\x07" not in shown and "\u202e" not in shown
+        assert "[red]not markup[/red]" in shown
+    assert safe("a\x1b]0;title\x07b\x9b2Jc") == "ab2Jc"
+
+
+def test_a_tall_text_shows_its_end_and_never_outgrows_the_screen() -> None:
+    tall = "".join(f"line {i}\n" for i in range(500))
+    delta = by_hand.staged("find", "research", TurnDelta(text=tall))
+    log = stored([*by_hand.beginning(), *by_hand.find_begins(), *delta])
+    shown = picture(log, Size(80, 24))
+    assert "line 499" in shown and "line 400" not in shown
+    assert len(shown.splitlines()) <= 24
+
+
+def test_lines_hold_a_parallel_stages_text_apart() -> None:
+    a = by_hand.turn("find", "research", "alpha " * 40)
+    b = by_hand.turn("write", "writing", "beta " * 40)
+    mixed = [item for pair in zip(a, b, strict=False) for item in pair] + a[len(b) :] + b[len(a) :]
+    shown = lines(stored([*by_hand.beginning(), *by_hand.find_begins(), *mixed]))
+    for line in shown.splitlines():
+        assert not ("alpha" in line and "beta" in line)
+    assert shown.count("alpha") == shown.count("beta") == 40
+
+
+def test_text_without_deltas_is_still_said() -> None:
+    drafts = by_hand.turn("find", "research", "All at once.", number=2)
+    whole = [d for d in drafts if not isinstance(d.event, TurnDelta)]
+    assert "[1] | All at once." in lines(stored([*by_hand.beginning(), *by_hand.find_begins(), *whole]))
+
+
+def test_short_words() -> None:
+    assert one_line("a\n b\t c", 10) == "a b c"
+    assert one_line("x" * 20, 10) == "x" * 9 + "…"
+    assert last_lines("# one\n\ntwo\n\n", 80, 5) == ["one", "", "two"]

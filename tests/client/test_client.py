@@ -1,0 +1,130 @@
+"""The client over real connections that break: every event once, in order, to the end."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import aclosing
+
+import pytest
+
+from runtime.client import HeadraceClient
+from runtime.client.cursor import Cursor
+from runtime.client.reader import Unreachable
+from runtime.client.reconnect import Reconnect
+from runtime.client.sse import Frame
+from runtime.clock import ManualClock
+from runtime.errors import Busy, Conflict, HeadraceError, InvalidRequest, NotFound
+from runtime.events.codec import public_json
+from tests.client.raw_server import RUN_ID, RawServer, long_log, random_cuts, serving
+
+
+def client_of(server: RawServer, **options: object) -> HeadraceClient:
+    return HeadraceClient(server.url, clock=ManualClock(), jitter=lambda: 0.5, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("orderly", [False, True])
+async def test_a_stream_cut_at_random_bytes_is_read_exactly_once(seed: int, orderly: bool) -> None:
+    server = RawServer(long_log(), cut=random_cuts(seed, 25, 3000), orderly=orderly)
+    async with serving(server), client_of(server, reconnect=Reconnect(attempts=30)) as client:
+        lines = [received.line async for received in client.stream_raw("q", documents="/docs")]
+    assert [line.encode() for line in lines] == [public_json(event) for event in server.log]
+    assert server.posts[0] == {"input": "q", "documents": "/docs"}
+    assert len(server.resumed_at) >= 20
+    assert len(set(server.keys)) == 1
+
+
+async def test_a_second_reader_from_the_middle_gets_the_rest() -> None:
+    server = RawServer(long_log())
+    async with serving(server), client_of(server) as client:
+        assert [e.seq async for e in client.follow(RUN_ID, after=100)] == list(range(101, 123))
+        assert [e.seq async for e in client.follow(RUN_ID, after=122)] == []
+    assert server.resumed_at == ["100", "122"]
+
+
+async def test_an_early_leaver_closes_its_connection() -> None:
+    server = RawServer(long_log(), hold_at=60)
+    async with serving(server), client_of(server) as client, aclosing(client.stream("q")) as events:
+        async for event in events:
+            if event.seq == 10:
+                break
+
+
+async def test_a_server_that_always_breaks_is_given_up_with_a_sentence() -> None:
+    server = RawServer(long_log(), cut=lambda: 10)
+    clock = ManualClock()
+    async with serving(server), HeadraceClient(server.url, clock=clock, jitter=lambda: 0.5) as client:
+        with pytest.raises(Unreachable, match=r"broke after event 0.*8 attempts"):
+            async for _ in client.follow(RUN_ID):
+                pass
+    assert len(clock.slept) == 7
+    assert max(clock.slept) <= 10
+
+
+async def test_refused_connection_names_the_remedy() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        async with HeadraceClient(url) as client:
+            with pytest.raises(Unreachable, match=r"nothing answers at http.*headrace serve"):
+                await client.runs()
+            with pytest.raises(Unreachable, match="headrace serve"):
+                async for _ in client.stream("q"):
+                    pass
+            assert not await client.ready()
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (400, InvalidRequest),
+        (422, InvalidRequest),
+        (404, NotFound),
+        (409, Conflict),
+        (429, Busy),
+        (503, Busy),
+        (500, HeadraceError),
+    ],
+)
+async def test_problems_become_our_errors(status: int, expected: type[HeadraceError]) -> None:
+    server = RawServer(long_log(1), refuse=(status, {"detail": "because", "code": "conversation_busy"}))
+    async with serving(server), client_of(server) as client:
+        for call in (client.create("q"), anext(client.stream_raw("q"))):
+            with pytest.raises(expected) as caught:
+                await call
+            assert caught.value.message == "because"
+            if isinstance(caught.value, Conflict):
+                assert caught.value.reason == "conversation_busy"
+            if isinstance(caught.value, Busy):
+                assert caught.value.retry_after_s == 7
+
+
+async def test_plain_calls() -> None:
+    server = RawServer(long_log(1))
+    async with serving(server), client_of(server) as client:
+        assert (await client.create("q"))["run_id"] == RUN_ID
+        assert (await client.runs())[0]["state"] == "completed"
+        assert (await client.cancel(RUN_ID))["cancel_requested"] is True
+        assert await client.ready()
+        with pytest.raises(NotFound):
+            await client.snapshot("unknown")
+
+
+def test_unknown_types_are_passed_over_but_counted() -> None:
+    cursor = Cursor()
+    unknown = '{"seq":1,"epoch":1,"run_id":"r","family":"object","type":"from.tomorrow","at":1.0,"data":{}}'
+    received = cursor.take(Frame("1.1", "object", unknown))
+    assert received is not None and received.envelope is None
+    assert cursor.headers() == {"Last-Event-ID": "1.1"}
+
+
+def test_a_gap_is_never_passed_over() -> None:
+    with pytest.raises(HeadraceError, match="event 1 is missing"):
+        Cursor().take(Frame("2.1", "object", "{}"))
+
+
+def test_waits_are_bounded_and_end() -> None:
+    policy = Reconnect(attempts=4)
+    assert [policy.delay(n, 0.5) for n in (1, 2, 3, 4)] == [0.125, 0.25, 0.5, None]
+    assert policy.delay(1, 0.0, asked_s=5.0) == 5.0
+    assert policy.delay(1, 0.0, asked_s=500.0) == policy.most_s

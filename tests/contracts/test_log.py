@@ -1,0 +1,574 @@
+"""What every log promises, asked of each one alike."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.clock import ManualClock
+from runtime.errors import Conflict, InvalidRequest, StoreUnavailable
+from runtime.events.envelope import Record, Stored
+from runtime.log.log import Log, NewRun, Outcome, Run, Write, Written
+from runtime.log.memory import MemoryLog
+from runtime.log.sqlite import SqliteLog
+
+ACCEPTED = Record("run.accepted", "status", None, b'{"type":"run.accepted"}')
+STARTED = Record("run.started", "system", None, b"{}")
+DELTA = Record("turn.delta", "token", "s1", b'{"text":"a"}')
+STAGE_DONE = Record("stage.completed", "status", "s1", b"{}")
+COMPLETED = Record("run.completed", "status", None, b"{}")
+FAILED = Record("run.failed", "error", None, b"{}")
+CANCELLED = Record("run.cancelled", "status", None, b"{}")
+EXPIRED = Record("run.expired", "error", None, b"{}")
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def log(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> AsyncIterator[Log]:
+    log: Log = MemoryLog(clock) if request.param == "memory" else SqliteLog(tmp_path / "log.db", clock)
+    await log.open()
+    yield log
+    await log.close()
+
+
+def new(run_id: str = "r1", **changes: Any) -> NewRun:
+    return replace(NewRun(run_id, "t1", None, "why?", 60.0, "continue", 30.0, (ACCEPTED,)), **changes)
+
+
+def write(run_id: str, after: int, *records: Record, **changes: Any) -> Write:
+    """A write of the publisher ``p``'s first batch from the door, expecting ``after``."""
+    return replace(Write(run_id, None, after, "p", 1, records or (DELTA,)), **changes)
+
+
+async def owned(log: Log, run_id: str = "r1", *, executor: str = "e1", **changes: Any) -> Run:
+    """Create a run and claim it for an executor with a lease of 10 s."""
+    await log.create(new(run_id, **changes))
+    assert (await log.renew(executor, ttl_s=10.0)).alive
+    (run,) = await log.claim(run_id, executor=executor)
+    return run
+
+
+async def outcome(log: Log, one: Write) -> Outcome:
+    (answer,) = await log.append([one])
+    return answer.outcome
+
+
+async def seqs(log: Log, run_id: str = "r1", after: int = 0) -> list[int]:
+    return [event.seq for event in await log.read(run_id, after=after)]
+
+
+async def status(log: Log, run_id: str = "r1") -> str:
+    run = await log.get(run_id)
+    assert run is not None
+    return run.status
+
+
+# --- creation --------------------------------------------------------------------------------------------------------
+
+
+async def test_created_run_stands_as_it_was_described(log: Log, clock: ManualClock) -> None:
+    answer = await log.create(new(conversation_id="c1", on_disconnect="cancel", grace_s=5.0))
+    expected = Run(
+        run_id="r1", tenant_id="t1", conversation_id="c1", question="why?", status="accepted", epoch=0, last_seq=1,
+        owner=None, created_at=clock.now(), deadline_at=clock.now() + 60.0, cancel_requested=False,
+        on_disconnect="cancel", grace_s=5.0, takeovers=0,
+    )  # fmt: skip
+    assert (answer.run, answer.existing) == (expected, False)
+    assert await log.get("r1") == expected
+
+
+async def test_first_records_are_numbered_from_one(log: Log) -> None:
+    await log.create(new(records=(ACCEPTED, STARTED)))
+    assert await log.read("r1", after=0) == [
+        Stored(1, 0, "run.accepted", "status", None, ACCEPTED.body),
+        Stored(2, 0, "run.started", "system", None, STARTED.body),
+    ]
+
+
+async def test_same_key_and_body_give_the_same_run(log: Log) -> None:
+    first = await log.create(new("r1", idempotency_key="k", idempotency_hash="h"))
+    second = await log.create(new("r2", idempotency_key="k", idempotency_hash="h"))
+    assert (second.run, second.existing) == (first.run, True)
+    assert await log.get("r2") is None
+
+
+async def test_repeated_creation_tells_the_run_as_it_is_now(log: Log) -> None:
+    await log.create(new(idempotency_key="k", idempotency_hash="h"))
+    await log.append([write("r1", 1)])
+    assert (await log.create(new("r2", idempotency_key="k", idempotency_hash="h"))).run.last_seq == 2
+
+
+async def test_same_key_with_another_body_is_refused(log: Log) -> None:
+    await log.create(new("r1", idempotency_key="k", idempotency_hash="h"))
+    with pytest.raises(InvalidRequest):
+        await log.create(new("r2", idempotency_key="k", idempotency_hash="other"))
+    assert await log.get("r2") is None
+
+
+async def test_tenants_do_not_share_keys(log: Log) -> None:
+    await log.create(new("r1", idempotency_key="k", idempotency_hash="h"))
+    answer = await log.create(new("r2", tenant_id="t2", idempotency_key="k", idempotency_hash="other"))
+    assert (answer.run.run_id, answer.existing) == ("r2", False)
+
+
+async def test_key_is_kept_for_a_day_and_no_longer(log: Log, clock: ManualClock) -> None:
+    await log.create(new("r1", idempotency_key="k", idempotency_hash="h"))
+    clock.advance(24 * 3600 - 1)
+    assert (await log.create(new("r2", idempotency_key="k", idempotency_hash="h"))).existing
+    clock.advance(1)
+    answer = await log.create(new("r3", idempotency_key="k", idempotency_hash="other"))
+    assert (answer.run.run_id, answer.existing) == ("r3", False)
+
+
+async def test_run_id_is_never_used_twice(log: Log) -> None:
+    await log.create(new())
+    with pytest.raises(Conflict) as refused:
+        await log.create(new(question="other"))
+    assert refused.value.reason == "run_exists"
+
+
+async def test_conversation_has_one_unfinished_run(log: Log) -> None:
+    await log.create(new("r1", conversation_id="c"))
+    with pytest.raises(Conflict) as refused:
+        await log.create(new("r2", conversation_id="c"))
+    assert refused.value.reason == "conversation_busy"
+    assert await log.get("r2") is None
+
+
+async def test_refused_creation_leaves_its_key_unused(log: Log) -> None:
+    await log.create(new("r1", conversation_id="c"))
+    with pytest.raises(Conflict):
+        await log.create(new("r2", conversation_id="c", idempotency_key="k", idempotency_hash="h"))
+    assert not (await log.create(new("r3", idempotency_key="k", idempotency_hash="h"))).existing
+
+
+async def test_repeated_creation_is_not_kept_busy_by_its_own_run(log: Log) -> None:
+    await log.create(new("r1", conversation_id="c", idempotency_key="k", idempotency_hash="h"))
+    assert (await log.create(new("r2", conversation_id="c", idempotency_key="k", idempotency_hash="h"))).existing
+
+
+async def test_conversation_is_free_again_after_the_end_of_its_run(log: Log) -> None:
+    await log.create(new("r1", conversation_id="c"))
+    await log.append([write("r1", 1, CANCELLED)])
+    assert not (await log.create(new("r2", conversation_id="c"))).existing
+
+
+async def test_tenants_do_not_share_conversations(log: Log) -> None:
+    await log.create(new("r1", conversation_id="c"))
+    assert not (await log.create(new("r2", tenant_id="t2", conversation_id="c"))).existing
+
+
+async def test_runs_without_a_conversation_do_not_hinder_each_other(log: Log) -> None:
+    await log.create(new("r1"))
+    assert not (await log.create(new("r2"))).existing
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+async def test_recent_gives_the_newest_first_and_no_other_tenants(log: Log) -> None:
+    for run_id, tenant in (("a", "t1"), ("b", "t2"), ("c", "t1"), ("d", "t1")):
+        await log.create(new(run_id, tenant_id=tenant))
+    assert [run.run_id for run in await log.recent(tenant_id="t1")] == ["d", "c", "a"]
+    assert [run.run_id for run in await log.recent(tenant_id="t1", limit=2)] == ["d", "c"]
+    assert await log.recent(tenant_id="t3") == []
+
+
+async def test_recent_of_no_runs_is_empty_also_for_a_negative_limit(log: Log) -> None:
+    await log.create(new())
+    assert await log.recent(tenant_id="t1", limit=0) == []
+    assert await log.recent(tenant_id="t1", limit=-1) == []
+
+
+async def test_unknown_run_reads_as_nothing(log: Log) -> None:
+    assert await log.get("r9") is None
+    assert await log.read("r9", after=0) == []
+    assert await log.publisher_seq("r9", "p") == 0
+
+
+async def test_read_gives_exactly_what_follows_the_cursor(log: Log) -> None:
+    await log.create(new())
+    await log.append([write("r1", 1, *[DELTA] * 4)])
+    assert await seqs(log, after=2) == [3, 4, 5]
+    assert await seqs(log, after=5) == []
+    assert await seqs(log, after=99) == []
+
+
+async def test_pages_follow_one_another_without_gap(log: Log) -> None:
+    await log.create(new())
+    await log.append([write("r1", 1, *[DELTA] * 9)])
+    first = await log.read("r1", after=0, limit=4)
+    second = await log.read("r1", after=first[-1].seq, limit=4)
+    assert [event.seq for event in first + second] == list(range(1, 9))
+    assert await log.read("r1", after=0, limit=0) == []
+
+
+async def test_page_is_never_longer_than_512_events(log: Log) -> None:
+    await log.create(new())
+    await log.append([write("r1", 1, *[DELTA] * 600)])
+    assert await seqs(log) == list(range(1, 513))
+    assert len(await log.read("r1", after=0, limit=5000)) == 512
+
+
+async def test_read_without_deltas_leaves_out_tokens_and_fills_the_page(log: Log) -> None:
+    await log.create(new())
+    await log.append([write("r1", 1, DELTA, STARTED, DELTA, DELTA, STAGE_DONE)])
+    assert [e.seq for e in await log.read("r1", after=0, deltas=False)] == [1, 3, 6]
+    assert [e.seq for e in await log.read("r1", after=1, limit=2, deltas=False)] == [3, 6]
+
+
+async def test_body_comes_back_byte_for_byte(log: Log) -> None:
+    body = bytes(range(256)) * 300
+    await log.create(new())
+    await log.append([write("r1", 1, Record("turn.delta", "token", "über", body))])
+    assert await log.read("r1", after=1) == [Stored(2, 0, "turn.delta", "token", "über", body)]
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+async def test_append_numbers_without_gap_and_tells_the_numbers(log: Log) -> None:
+    run = await owned(log)
+    first = write("r1", 1, STARTED, DELTA, epoch=run.epoch)
+    second = write("r1", 3, DELTA, epoch=run.epoch, publisher_seq=2)
+    assert await log.append([first]) == [Written("committed", 2, 3, 1)]
+    assert await log.append([second]) == [Written("committed", 4, 4, 1)]
+    assert await seqs(log) == [1, 2, 3, 4]
+
+
+async def test_two_writes_of_one_run_apply_in_order(log: Log) -> None:
+    await log.create(new())
+    answers = await log.append([write("r1", 1, DELTA, DELTA), write("r1", 3, STAGE_DONE, publisher_seq=2)])
+    assert answers == [Written("committed", 2, 3, 0), Written("committed", 4, 4, 0)]
+    assert [event.type for event in await log.read("r1", after=1)] == ["turn.delta", "turn.delta", "stage.completed"]
+
+
+async def test_nothing_to_append_is_no_error(log: Log) -> None:
+    assert await log.append([]) == []
+
+
+async def test_repeated_write_is_told_so_and_not_written_again(log: Log) -> None:
+    await log.create(new())
+    one = write("r1", 1)
+    assert await log.append([one, one]) == [Written("committed", 2, 2, 0), Written("repeated", 0, 2, 0)]
+    assert await log.append([one]) == [Written("repeated", 0, 2, 0)]
+    assert await seqs(log) == [1, 2]
+
+
+async def test_lost_reply_is_found_by_the_publishers_number(log: Log) -> None:
+    run = await owned(log)
+    lost = write("r1", 1, epoch=run.epoch, publisher="agent")
+    await log.append([lost])
+    await log.append([write("r1", 2, publisher="door")])
+    assert await log.publisher_seq("r1", "agent") == 1
+    assert await outcome(log, lost) == "repeated"
+
+
+async def test_repeat_is_not_committed_under_a_newer_expectation(log: Log) -> None:
+    await log.create(new())
+    await log.append([write("r1", 1)])
+    assert await outcome(log, write("r1", 2)) == "repeated"
+
+
+async def test_gap_in_a_publishers_numbers_is_a_conflict(log: Log) -> None:
+    await log.create(new())
+    assert await outcome(log, write("r1", 1, publisher_seq=2)) == "conflict"
+    assert await outcome(log, write("r1", 1, publisher_seq=0)) == "conflict"
+    assert await log.publisher_seq("r1", "p") == 0
+
+
+async def test_publishers_are_numbered_apart_per_run(log: Log) -> None:
+    await log.create(new("r1"))
+    await log.create(new("r2"))
+    answers = await log.append([write("r1", 1), write("r2", 1), write("r1", 2, publisher="q")])
+    assert [answer.outcome for answer in answers] == ["committed"] * 3
+    assert [await log.publisher_seq(*pair) for pair in (("r1", "p"), ("r2", "p"), ("r1", "q"))] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("expected", [0, 2, 99])
+@pytest.mark.parametrize("from_door", [True, False])
+async def test_unexpected_last_number_is_a_conflict(log: Log, expected: int, from_door: bool) -> None:
+    run = await owned(log)
+    one = write("r1", expected, epoch=None if from_door else run.epoch)
+    assert await log.append([one]) == [Written("conflict", 0, 1, 1)]
+    assert await seqs(log) == [1]
+
+
+async def test_write_to_an_unknown_run_is_told_so(log: Log) -> None:
+    assert await log.append([write("r9", 0)]) == [Written("unknown_run")]
+    assert await log.get("r9") is None
+
+
+async def test_refused_writes_fail_alone(log: Log) -> None:
+    run = await owned(log, "r1")
+    await log.create(new("r2"))
+    await log.create(new("r3"))
+    answers = await log.append([
+        write("r2", 1),
+        write("r1", 1, epoch=run.epoch + 1),
+        write("r9", 0),
+        write("r3", 7),
+        write("r3", 1),
+    ])  # fmt: skip
+    assert [a.outcome for a in answers] == ["committed", "fenced", "unknown_run", "conflict", "committed"]
+    assert [await seqs(log, run_id) for run_id in ("r1", "r2", "r3")] == [[1], [1, 2], [1, 2]]
+
+
+async def test_write_after_a_refused_one_of_the_same_run_is_refused_too(log: Log) -> None:
+    await log.create(new())
+    answers = await log.append([write("r1", 5), write("r1", 6, publisher_seq=2)])
+    assert [answer.outcome for answer in answers] == ["conflict", "conflict"]
+
+
+# --- the fence -------------------------------------------------------------------------------------------------------
+
+
+async def test_stale_owner_is_fenced_after_a_takeover(log: Log, clock: ManualClock) -> None:
+    old = await owned(log, executor="e1")
+    clock.advance(10.0)
+    await log.renew("e2", ttl_s=10.0)
+    (taken,) = await log.claim("r1", executor="e2")
+    assert await log.append([write("r1", 1, epoch=old.epoch)]) == [Written("fenced", 0, 1, taken.epoch)]
+    assert await outcome(log, write("r1", 1, epoch=taken.epoch)) == "committed"
+    assert [event.epoch for event in await log.read("r1", after=0)] == [0, 2]
+
+
+async def test_stale_owner_is_fenced_even_when_it_repeats_itself(log: Log) -> None:
+    old = await owned(log, executor="e1")
+    one = write("r1", 1, epoch=old.epoch)
+    await log.append([one])
+    await log.release("e1")
+    await log.renew("e2", ttl_s=10.0)
+    await log.claim("r1", executor="e2")
+    assert await outcome(log, one) == "fenced"
+
+
+@pytest.mark.parametrize("epoch", [0, 2, -1])
+async def test_epoch_nobody_was_given_is_fenced(log: Log, epoch: int) -> None:
+    await owned(log)
+    assert await outcome(log, write("r1", 1, epoch=epoch)) == "fenced"
+
+
+async def test_run_nobody_claimed_is_written_to_by_the_door_alone(log: Log) -> None:
+    await log.create(new())
+    assert await outcome(log, write("r1", 1, epoch=0)) == "fenced"
+    assert await outcome(log, write("r1", 1, epoch=None)) == "committed"
+
+
+async def test_door_writes_carry_the_runs_epoch(log: Log) -> None:
+    await owned(log)
+    await log.append([write("r1", 1)])
+    assert [event.epoch for event in await log.read("r1", after=1)] == [1]
+
+
+# --- the end ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [(COMPLETED, "completed"), (FAILED, "failed"), (CANCELLED, "cancelled"), (EXPIRED, "expired")],
+)
+async def test_terminal_record_ends_the_run_with_its_status(log: Log, last: Record, expected: str) -> None:
+    run = await owned(log)
+    assert await outcome(log, write("r1", 1, DELTA, last, epoch=run.epoch)) == "committed"
+    assert await status(log) == expected
+
+
+@pytest.mark.parametrize("record", [DELTA, COMPLETED, CANCELLED])
+@pytest.mark.parametrize("from_door", [True, False])
+async def test_nothing_follows_the_end(log: Log, record: Record, from_door: bool) -> None:
+    run = await owned(log)
+    epoch = None if from_door else run.epoch
+    await log.append([write("r1", 1, FAILED, epoch=epoch)])
+    late = write("r1", 2, record, epoch=epoch, publisher_seq=2)
+    assert await log.append([late]) == [Written("ended", 0, 2, 1)]
+    assert (await seqs(log), await status(log)) == ([1, 2], "failed")
+
+
+async def test_two_ends_in_one_append_leave_the_first(log: Log) -> None:
+    run = await owned(log)
+    answers = await log.append(
+        [write("r1", 1, COMPLETED, epoch=run.epoch), write("r1", 2, CANCELLED, publisher="door")]
+    )
+    assert [answer.outcome for answer in answers] == ["committed", "ended"]
+    assert await status(log) == "completed"
+
+
+async def test_terminal_record_before_others_is_refused_whole(log: Log) -> None:
+    await log.create(new())
+    assert await outcome(log, write("r1", 1, CANCELLED, DELTA)) == "ended"
+    assert (await seqs(log), await status(log)) == ([1], "accepted")
+
+
+async def test_repeated_end_is_told_as_a_repeat(log: Log) -> None:
+    run = await owned(log)
+    last = write("r1", 1, COMPLETED, epoch=run.epoch)
+    await log.append([last])
+    assert await outcome(log, last) == "repeated"
+
+
+# --- cancelling ------------------------------------------------------------------------------------------------------
+
+
+async def test_cancel_request_is_kept_and_told_to_the_owner(log: Log) -> None:
+    await owned(log, "r1")
+    await owned(log, "r2")
+    await log.append([write("r2", 1, STARTED, cancel=True)])
+    run = await log.get("r2")
+    assert run is not None
+    assert (run.cancel_requested, run.status) == (True, "running")
+    assert (await log.renew("e1", ttl_s=10.0)).cancel_requested == ("r2",)
+    await log.append([write("r2", 2, CANCELLED, publisher_seq=2)])
+    assert (await log.renew("e1", ttl_s=10.0)).cancel_requested == ()
+
+
+async def test_completion_loses_against_an_earlier_cancel(log: Log) -> None:
+    run = await owned(log)
+    await log.append([write("r1", 1, STARTED, publisher="door", cancel=True)])
+    one = write("r1", 2, COMPLETED, epoch=run.epoch)
+    assert await log.append([one]) == [Written("cancel_requested", 0, 2, 1)]
+    assert (await status(log), await log.publisher_seq("r1", "p")) == ("running", 0)
+    assert await outcome(log, write("r1", 2, CANCELLED, epoch=run.epoch)) == "committed"
+
+
+async def test_completion_in_the_same_append_loses_too(log: Log) -> None:
+    run = await owned(log)
+    cancel = write("r1", 1, STARTED, publisher="door", cancel=True)
+    answers = await log.append([cancel, write("r1", 2, COMPLETED, epoch=run.epoch)])
+    assert [answer.outcome for answer in answers] == ["committed", "cancel_requested"]
+
+
+async def test_cancel_loses_against_an_earlier_completion(log: Log) -> None:
+    run = await owned(log)
+    await log.append([write("r1", 1, COMPLETED, epoch=run.epoch)])
+    assert await outcome(log, write("r1", 2, STARTED, publisher="door", cancel=True)) == "ended"
+    after = await log.get("r1")
+    assert after is not None
+    assert not after.cancel_requested
+
+
+async def test_cancelled_run_may_still_fail_and_go_on_until_then(log: Log) -> None:
+    run = await owned(log)
+    await log.append([write("r1", 1, STARTED, publisher="door", cancel=True)])
+    assert await outcome(log, write("r1", 2, DELTA, epoch=run.epoch)) == "committed"
+    assert await outcome(log, write("r1", 3, FAILED, epoch=run.epoch, publisher_seq=2)) == "committed"
+
+
+async def test_refused_cancel_leaves_no_request(log: Log) -> None:
+    await log.create(new())
+    assert await outcome(log, write("r1", 9, STARTED, cancel=True)) == "conflict"
+    run = await log.get("r1")
+    assert run is not None
+    assert not run.cancel_requested
+
+
+# --- owners ----------------------------------------------------------------------------------------------------------
+
+
+async def test_claim_makes_the_owner_and_a_new_epoch(log: Log) -> None:
+    run = await owned(log)
+    assert (run.status, run.epoch, run.owner, run.takeovers) == ("running", 1, "e1", 0)
+    assert await log.get("r1") == run
+
+
+async def test_executor_without_a_lease_claims_nothing(log: Log, clock: ManualClock) -> None:
+    await log.create(new())
+    assert await log.claim("r1", executor="e1") == []
+    await log.renew("e1", ttl_s=10.0)
+    clock.advance(10.0)
+    assert await log.claim("r1", executor="e1") == []
+    assert await status(log) == "accepted"
+
+
+async def test_run_has_one_owner_while_its_lease_lasts(log: Log, clock: ManualClock) -> None:
+    await owned(log, executor="e1")
+    await log.renew("e2", ttl_s=60.0)
+    clock.advance(9.9)
+    assert await log.claim("r1", executor="e2") == []
+    assert await log.claim("r1", executor="e1") == []
+    clock.advance(0.1)
+    (taken,) = await log.claim("r1", executor="e2")
+    assert (taken.owner, taken.epoch, taken.takeovers) == ("e2", 2, 1)
+
+
+async def test_renewed_lease_keeps_the_run(log: Log, clock: ManualClock) -> None:
+    await owned(log, executor="e1")
+    await log.renew("e2", ttl_s=60.0)
+    for _ in range(5):
+        clock.advance(9.0)
+        assert (await log.renew("e1", ttl_s=10.0)).alive
+    assert await log.claim(None, executor="e2") == []
+
+
+async def test_lease_that_ran_out_never_comes_back(log: Log, clock: ManualClock) -> None:
+    await log.renew("e1", ttl_s=10.0)
+    clock.advance(10.0)
+    assert not (await log.renew("e1", ttl_s=10.0)).alive
+    clock.advance(-5.0)
+    assert not (await log.renew("e1", ttl_s=10.0)).alive
+    assert (await log.renew("e1-again", ttl_s=10.0)).alive
+
+
+async def test_released_executors_runs_are_free_at_once(log: Log) -> None:
+    await owned(log, executor="e1")
+    await log.renew("e2", ttl_s=10.0)
+    await log.release("e1")
+    assert [run.run_id for run in await log.claim(None, executor="e2")] == ["r1"]
+    assert not (await log.renew("e1", ttl_s=10.0)).alive
+
+
+async def test_executor_released_before_its_first_renewal_never_lives(log: Log) -> None:
+    await log.release("e1")
+    assert not (await log.renew("e1", ttl_s=10.0)).alive
+
+
+async def test_accepted_run_is_handed_out_before_anyone_may_take_it(log: Log, clock: ManualClock) -> None:
+    await log.create(new())
+    await log.renew("e1", ttl_s=10.0)
+    assert await log.claim(None, executor="e1") == []
+    clock.advance(1.0)
+    assert await log.claim(None, executor="e1") == []
+    clock.advance(0.5)
+    assert [run.takeovers for run in await log.claim(None, executor="e1")] == [0]
+
+
+async def test_claim_takes_the_oldest_up_to_the_limit(log: Log, clock: ManualClock) -> None:
+    for run_id in ("c", "a", "b"):
+        await log.create(new(run_id))
+    clock.advance(2.0)
+    await log.renew("e1", ttl_s=10.0)
+    assert await log.claim(None, executor="e1", limit=0) == []
+    assert [run.run_id for run in await log.claim(None, executor="e1", limit=2)] == ["c", "a"]
+    assert [run.run_id for run in await log.claim(None, executor="e1", limit=2)] == ["b"]
+
+
+async def test_ended_and_unknown_runs_are_not_claimed(log: Log, clock: ManualClock) -> None:
+    await owned(log, executor="e1")
+    await log.append([write("r1", 1, FAILED)])
+    await log.release("e1")
+    await log.renew("e2", ttl_s=10.0)
+    clock.advance(2.0)
+    assert [await log.claim(run_id, executor="e2") for run_id in ("r1", "r9", None)] == [[], [], []]
+
+
+# --- the store itself ------------------------------------------------------------------------------------------------
+
+
+async def test_closed_log_is_unavailable_and_knows_all_once_open_again(log: Log) -> None:
+    run = await owned(log)
+    await log.close()
+    await log.close()
+    with pytest.raises(StoreUnavailable):
+        await log.append([write("r1", 1)])
+    with pytest.raises(StoreUnavailable):
+        await log.read("r1", after=0)
+    await log.open()
+    assert await log.get("r1") == run

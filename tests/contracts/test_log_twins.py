@@ -1,0 +1,190 @@
+"""The two logs do the same, whatever is asked of them and in whatever order; and what they keep is always sound."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Coroutine
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from runtime.clock import ManualClock
+from runtime.errors import CallerError
+from runtime.events.envelope import Record
+from runtime.log.log import TERMINAL_TYPES, Log, NewRun, Write
+from runtime.log.memory import MemoryLog
+from runtime.log.sqlite import SqliteLog
+
+T = TypeVar("T")
+
+RUNS = ("a", "b", "c")
+EXECUTORS = ("e", "f")
+DELTA = Record("turn.delta", "token", "s", b"x")
+OTHER = Record("stage.completed", "status", "s", b"{}")
+ENDS = (Record("run.completed", "status", None, b"{}"), Record("run.failed", "error", None, b"{}"))
+
+
+def some_records(chance: random.Random) -> tuple[Record, ...]:
+    """Up to three, seldom with an end among them, sometimes with one at their end."""
+    inner = chance.choices((DELTA, OTHER, ENDS[0]), (30, 30, 1), k=chance.randrange(4))
+    return (*inner, *chance.sample(ENDS, k=chance.random() < 0.1))
+
+
+def off_by(chance: random.Random) -> int:
+    """How far a number is from the right one; mostly not at all, or nothing would ever be written."""
+    return chance.choices((0, 1, -1), (10, 1, 1))[0]
+
+
+class Twins(RuleBasedStateMachine):
+    seen: ClassVar[Counter[str]] = Counter()
+    """What happened in all examples together: a machine that only ever meets refusals compares nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.Runner()
+        self.clock = ManualClock()
+        self.folder = Path(tempfile.mkdtemp())
+        self.memory: Log = MemoryLog(self.clock)
+        self.sqlite: Log = SqliteLog(self.folder / "log.db", self.clock)
+        self.incarnations = Counter[str]()
+        self.run_(self.sqlite.open())
+        for run_id, executor in zip(RUNS[:2], EXECUTORS, strict=True):
+            self.create(run_id, "t1", None, None, "h1")
+            self.renew(executor)
+            self.claim(run_id, executor, 1)
+
+    def name(self, executor: str) -> str:
+        return f"{executor}{self.incarnations[executor]}"
+
+    def teardown(self) -> None:
+        self.run_(self.sqlite.close())
+        self.loop.close()
+        shutil.rmtree(self.folder)
+
+    def run_(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.loop.run(work)
+
+    def both(self, method: str, *args: Any, **options: Any) -> Any:
+        """Ask both the same; their answers, or what they raise, must be the same too."""
+        answers = []
+        for log in (self.memory, self.sqlite):
+            try:
+                answers.append(self.run_(getattr(log, method)(*args, **options)))
+            except CallerError as error:
+                answers.append((type(error), error.args))
+        assert answers[0] == answers[1]
+        return answers[0]
+
+    @rule(
+        run_id=st.sampled_from(RUNS), tenant=st.sampled_from(("t1", "t2")), conversation=st.sampled_from((None, "c")),
+        key=st.sampled_from((None, "k")), body=st.sampled_from(("h1", "h1", "h2")),
+    )  # fmt: skip
+    def create(self, run_id: str, tenant: str, conversation: str | None, key: str | None, body: str) -> None:
+        accepted = (Record("run.accepted", "status", None, b"{}"),)
+        self.both("create", NewRun(run_id, tenant, conversation, "?", 60.0, "continue", 30.0, accepted, key, body))
+
+    @rule(seed=st.integers(0, 2**32), count=st.integers(1, 4))
+    def append(self, seed: int, count: int) -> None:
+        # Hypothesis prefers extremes; writes need numbers that are mostly right: chance is ours, its seed Hypothesis's.
+        chance = random.Random(seed)
+        ahead = Counter[Any]()
+        writes = []
+        for _ in range(count):
+            run_id, publisher = chance.choices(RUNS, (4, 3, 1))[0], chance.choice("pq")
+            run = self.both("get", run_id)
+            epoch, last_seq = (run.epoch, run.last_seq) if run else (0, 0)
+            number = self.both("publisher_seq", run_id, publisher) + 1 + ahead[run_id, publisher] + off_by(chance)
+            at = None if epoch == 0 or chance.random() < 0.3 else epoch + off_by(chance)
+            seq = last_seq + ahead[run_id] + off_by(chance)
+            records = some_records(chance)
+            writes.append(Write(run_id, at, seq, publisher, number, records, cancel=chance.random() < 0.3))
+            ahead.update({(run_id, publisher): 1, run_id: len(records)})
+        self.seen.update(answer.outcome for answer in self.both("append", writes))
+
+    @rule(run_id=st.sampled_from(RUNS[:2]), what=st.sampled_from(("go on", "cancel", "complete")))
+    def write_rightly(self, run_id: str, what: str) -> None:
+        run = self.both("get", run_id)
+        epoch = None if what == "cancel" or run.epoch == 0 else run.epoch
+        number = self.both("publisher_seq", run_id, "p") + 1
+        records = (ENDS[0],) if what == "complete" else (DELTA, OTHER)
+        one = Write(run_id, epoch, run.last_seq, "p", number, records, cancel=what == "cancel")
+        self.seen.update(answer.outcome for answer in self.both("append", [one, one]))
+
+    @rule(run_id=st.sampled_from(RUNS[:2]))
+    def take_over(self, run_id: str) -> None:
+        run = self.both("get", run_id)
+        self.both("release", run.owner or self.name("e"))
+        for executor in EXECUTORS:
+            self.renew(executor)
+            self.claim(run_id, executor, 1)
+        stale = Write(run_id, run.epoch, run.last_seq, "stale", 1, (DELTA,))
+        self.seen.update(answer.outcome for answer in self.both("append", [stale]))
+
+    @rule(
+        run_id=st.sampled_from((*RUNS, None, None)),
+        executor=st.sampled_from(EXECUTORS),
+        limit=st.sampled_from((3, 2, 1, 0)),
+    )
+    def claim(self, run_id: str | None, executor: str, limit: int) -> None:
+        claimed = self.both("claim", run_id, executor=self.name(executor), limit=limit)
+        self.seen.update("taken over" if run.takeovers else "claimed" for run in claimed)
+
+    @rule(executor=st.sampled_from(EXECUTORS))
+    def renew(self, executor: str) -> None:
+        lease = self.both("renew", self.name(executor), ttl_s=10.0)
+        self.incarnations[executor] += not lease.alive
+        self.seen.update(["renewed" if lease.alive else "dead"] + ["told to cancel"] * len(lease.cancel_requested))
+
+    @rule(executor=st.sampled_from(EXECUTORS))
+    def release(self, executor: str) -> None:
+        self.both("release", self.name(executor))
+
+    @rule(seconds=st.sampled_from((0.5, 1.0, 1.5, 1.5, 5.0, 10.0, 24 * 3600.0)))
+    def wait(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule()
+    def reopen(self) -> None:
+        self.both("close")
+        self.both("open")
+
+    @rule(run_id=st.sampled_from(RUNS), after=st.integers(-1, 6), limit=st.integers(-1, 4), deltas=st.booleans())
+    def read(self, run_id: str, after: int, limit: int, deltas: bool) -> None:
+        self.both("read", run_id, after=after, limit=limit, deltas=deltas)
+
+    @invariant()
+    def runs_are_the_same(self) -> None:
+        for tenant in ("t1", "t2"):
+            self.both("recent", tenant_id=tenant)
+
+    @invariant()
+    def every_run_is_sound(self) -> None:
+        for run_id in RUNS:
+            run, events = self.both("get", run_id), self.both("read", run_id, after=0)
+            if run is None:
+                continue
+            assert [event.seq for event in events] == list(range(1, run.last_seq + 1))
+            assert all(earlier.epoch <= later.epoch for earlier, later in pairwise(events))
+            ends = [event for event in events if event.type in TERMINAL_TYPES]
+            assert ends == (events[-1:] if run.terminal else [])
+            assert not ends or TERMINAL_TYPES[ends[0].type] == run.status
+
+
+EVERYTHING = {"committed", "repeated", "fenced", "ended", "conflict", "cancel_requested"} | {
+    "claimed", "taken over", "renewed", "dead", "told to cancel",
+}  # fmt: skip
+
+
+def test_both_logs_do_the_same_whatever_is_asked_of_them() -> None:
+    Twins.seen.clear()
+    few = settings(max_examples=15, stateful_step_count=40, deadline=None, derandomize=True, database=None)
+    run_state_machine_as_test(Twins, settings=few)
+    assert EVERYTHING - Twins.seen.keys() == set(), Twins.seen

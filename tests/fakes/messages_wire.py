@@ -1,0 +1,58 @@
+"""The Messages API's streaming events as plain data, for the fake server and for tests that record streams."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+Event = dict[str, Any]
+
+
+def start(model: str, input_tokens: int = 25) -> Event:
+    usage = {"input_tokens": input_tokens, "output_tokens": 1, "cache_read_input_tokens": 0}
+    message = {"id": "msg_fake", "type": "message", "role": "assistant", "model": model, "content": [], "usage": usage}
+    return {"type": "message_start", "message": message | {"stop_reason": None, "stop_sequence": None}}
+
+
+def opened(index: int, block: dict[str, Any]) -> Event:
+    return {"type": "content_block_start", "index": index, "content_block": block}
+
+
+def delta(index: int, kind: str, **fields: Any) -> Event:
+    return {"type": "content_block_delta", "index": index, "delta": {"type": kind, **fields}}
+
+
+def closed(index: int) -> Event:
+    return {"type": "content_block_stop", "index": index}
+
+
+def finish(stop_reason: str | None, output_tokens: int = 10) -> list[Event]:
+    change = {"stop_reason": stop_reason, "stop_sequence": None}
+    return [
+        {"type": "message_delta", "delta": change, "usage": {"output_tokens": output_tokens}},
+        {"type": "message_stop"},
+    ]
+
+
+def text_block(index: int, text: str) -> list[Event]:
+    """A block of text, one delta a word."""
+    words = [delta(index, "text_delta", text=word) for word in re.findall(r"\s*\S+|\s+", text)]
+    return [opened(index, {"type": "text", "text": ""}), *words, closed(index)]
+
+
+def tool_block(index: int, name: str, raw: str, call_id: str = "toolu_fake") -> list[Event]:
+    """A tool call whose arguments are ``raw``, well formed or not, in small pieces."""
+    pieces = [delta(index, "input_json_delta", partial_json=piece) for piece in re.findall(r"(?s).{1,7}", raw)]
+    block = {"type": "tool_use", "id": call_id, "name": name, "input": {}}
+    return [opened(index, block), delta(index, "input_json_delta", partial_json=""), *pieces, closed(index)]
+
+
+def error(kind: str, message: str = "something broke") -> Event:
+    return {"type": "error", "error": {"type": kind, "message": message}}
+
+
+def encode(*events: Event) -> bytes:
+    """The bytes of those events in a stream."""
+    rows = (f"event: {e['type']}\ndata: {json.dumps(e, ensure_ascii=False)}\n\n" for e in events)
+    return "".join(rows).encode()

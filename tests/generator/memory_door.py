@@ -1,0 +1,139 @@
+"""A whole ``Door`` over lists, for tests of the HTTP layer. Nothing is durable, so nothing is seen too early."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from typing import Literal
+
+from runtime.clock import ManualClock
+from runtime.errors import Busy, Conflict, InvalidRequest, NotFound, StoreUnavailable
+from runtime.events.catalog import RunCancelRequested
+from runtime.events.codec import encode
+from runtime.events.envelope import Draft, Stored
+from runtime.log.log import TERMINAL_TYPES, Created, NewRun, Run
+
+
+class MemoryDoor:
+    """Runs in a dictionary; ``publish`` is what executors and agents would do. ``down`` makes every call fail."""
+
+    def __init__(self, clock: ManualClock, *, max_readers: int = 50) -> None:
+        self.clock = clock
+        self.max_readers = max_readers
+        self.down = False
+        self.runs: dict[str, Run] = {}
+        self.events: dict[str, list[Stored]] = {}
+        self.readers: dict[str, int] = {}
+        self.closed = 0
+        """Generators of ``follow`` that came to their ``finally``."""
+        self._keys: dict[str, tuple[str, str | None]] = {}
+        self._news = asyncio.Condition()
+
+    async def create(self, new: NewRun) -> Created:
+        self._require_up()
+        if new.idempotency_key is not None and new.idempotency_key in self._keys:
+            run_id, fingerprint = self._keys[new.idempotency_key]
+            if fingerprint != new.idempotency_hash:
+                raise InvalidRequest("This Idempotency-Key was used with another body.")
+            return Created(self.runs[run_id], existing=True)
+        busy = [r for r in self.runs.values() if r.conversation_id == new.conversation_id and not r.terminal]
+        if new.conversation_id is not None and busy:
+            raise Conflict("The conversation has an unfinished run.", "conversation_busy")
+        now = self.clock.now()
+        self.runs[new.run_id] = Run(
+            run_id=new.run_id,
+            tenant_id=new.tenant_id,
+            conversation_id=new.conversation_id,
+            question=new.question,
+            status="accepted",
+            epoch=0,
+            last_seq=0,
+            owner=None,
+            created_at=now,
+            deadline_at=now + new.deadline_s,
+            cancel_requested=False,
+            on_disconnect=new.on_disconnect,
+            grace_s=new.grace_s,
+            takeovers=0,
+        )
+        self.events[new.run_id] = []
+        for record in new.records:
+            await self._append(new.run_id, record.type, record.family, record.stage, record.body)
+        if new.idempotency_key is not None:
+            self._keys[new.idempotency_key] = (new.run_id, new.idempotency_hash)
+        return Created(self.runs[new.run_id], existing=False)
+
+    async def get(self, run_id: str) -> Run | None:
+        self._require_up()
+        return self.runs.get(run_id)
+
+    async def recent(self, *, tenant_id: str, limit: int) -> list[Run]:
+        self._require_up()
+        return [run for run in reversed(self.runs.values()) if run.tenant_id == tenant_id][:limit]
+
+    async def page(self, run_id: str, *, after: int, limit: int = 512, deltas: bool = True) -> list[Stored]:
+        self._require_up()
+        later = [s for s in self.events.get(run_id, []) if s.seq > after and (deltas or s.family != "token")]
+        return later[:limit]
+
+    async def follow(self, run_id: str, *, after: int, idle_s: float) -> AsyncGenerator[list[Stored], None]:
+        if self.readers.get(run_id, 0) >= self.max_readers:
+            raise Busy("too many readers")
+        self.readers[run_id] = self.readers.get(run_id, 0) + 1
+        try:
+            while True:
+                batch = await self._next(run_id, after, idle_s)
+                yield batch
+                if batch:
+                    after = batch[-1].seq
+                    if batch[-1].type in TERMINAL_TYPES:
+                        return
+        finally:
+            self.readers[run_id] -= 1
+            self.closed += 1
+
+    async def cancel(self, run_id: str, by: Literal["user", "disconnect", "shutdown"]) -> Run:
+        self._require_up()
+        run = self.runs.get(run_id)
+        if run is None:
+            raise NotFound("no such run")
+        if run.terminal:
+            raise Conflict("The run is finished.", "run_finished")
+        if not run.cancel_requested:
+            self.runs[run_id] = replace(run, cancel_requested=True)
+            await self.publish(run_id, Draft(RunCancelRequested(by=by)))
+        return self.runs[run_id]
+
+    async def problems(self) -> dict[str, str]:
+        return {"store": "The store cannot be reached; check that it runs."} if self.down else {}
+
+    async def publish(self, run_id: str, *drafts: Draft) -> None:
+        """Append events as their publishers would."""
+        for draft in drafts:
+            record = encode(draft, run_id, self.clock.now())
+            await self._append(run_id, record.type, record.family, record.stage, record.body)
+
+    async def _append(self, run_id: str, type_: str, family: str, stage: str | None, body: bytes) -> None:
+        run = self.runs[run_id]
+        stored = Stored(run.last_seq + 1, run.epoch, type_, family, stage, body)  # type: ignore[arg-type]
+        status = TERMINAL_TYPES.get(type_, "running" if type_ == "run.started" else run.status)
+        epoch = run.epoch + 1 if type_ == "run.started" else run.epoch
+        stored = replace(stored, epoch=epoch)
+        async with self._news:
+            self.events[run_id].append(stored)
+            self.runs[run_id] = replace(run, status=status, epoch=epoch, last_seq=stored.seq)
+            self._news.notify_all()
+
+    async def _next(self, run_id: str, after: int, idle_s: float) -> list[Stored]:
+        try:
+            async with asyncio.timeout(idle_s), self._news:
+                while not (batch := await self.page(run_id, after=after)):
+                    await self._news.wait()
+                return batch
+        except TimeoutError:
+            return []
+
+    def _require_up(self) -> None:
+        if self.down:
+            raise StoreUnavailable("sqlite: disk I/O error at /secret/path")

@@ -1,0 +1,233 @@
+"""What only the log in a file promises: it outlives its process, it is one process's, and nobody else reads it."""
+
+# ruff: noqa: ASYNC240 - a test's loop has nobody else to hold up
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.clock import ManualClock
+from runtime.errors import ConfigurationError, StoreLocked, StoreUnavailable
+from runtime.events.envelope import Record
+from runtime.log.log import NewRun, Write
+from runtime.log.sqlite import SqliteLog, SqliteReader
+from runtime.log.sqlite_file import PRAGMAS, open_for_reading, open_for_writing, prepare
+
+ACCEPTED = Record("run.accepted", "status", None, b"{}")
+DELTA = Record("turn.delta", "token", "s", b"x" * 100)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "log.db"
+
+
+@pytest.fixture
+async def log(path: Path) -> AsyncIterator[SqliteLog]:
+    log = SqliteLog(path, ManualClock())
+    await log.open()
+    yield log
+    await log.close()
+
+
+def new(run_id: str = "r1", **changes: Any) -> NewRun:
+    return replace(NewRun(run_id, "t", None, "?", 60.0, "continue", 30.0, (ACCEPTED,)), **changes)
+
+
+def write(after: int, number: int, *records: Record) -> Write:
+    return Write("r1", None, after, "p", number, records or (DELTA,))
+
+
+# --- it is one process's ---------------------------------------------------------------------------------------------
+
+
+async def test_second_opener_is_told_who_has_the_log_and_what_to_do(log: SqliteLog, path: Path) -> None:
+    second = SqliteLog(path, ManualClock())
+    with pytest.raises(StoreLocked) as refused:
+        await second.open()
+    assert str(path) in refused.value.message
+    assert f"pid {os.getpid()}" in refused.value.message
+    assert "Stop that Headrace" in refused.value.message
+    await log.close()
+    await second.open()
+    await second.close()
+
+
+async def test_writer_that_was_replaced_writes_no_more(log: SqliteLog, path: Path) -> None:
+    await log.create(new())
+    path.with_name("log.db.lock").unlink()
+    second = SqliteLog(path, ManualClock())
+    await second.open()
+    with pytest.raises(StoreLocked):
+        await log.append([write(1, 1)])
+    assert (await second.append([write(1, 1)]))[0].outcome == "committed"
+    await second.close()
+
+
+async def test_failed_opening_lets_go_of_the_lock(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"no database at all, but long enough to have a header" * 40)
+    log = SqliteLog(path, ManualClock())
+    with pytest.raises(ConfigurationError, match="damaged or no Headrace log"):
+        await log.open()
+    path.unlink()
+    await log.open()
+    await log.close()
+
+
+async def test_opening_twice_is_opening_once(log: SqliteLog) -> None:
+    await log.open()
+    assert await log.recent(tenant_id="t") == []
+
+
+async def test_log_that_was_never_opened_is_unavailable(path: Path) -> None:
+    with pytest.raises(StoreUnavailable):
+        await SqliteLog(path, ManualClock()).get("r1")
+    assert not path.exists()
+
+
+# --- its file --------------------------------------------------------------------------------------------------------
+
+
+async def test_only_its_user_may_read_the_files(path: Path) -> None:
+    path.parent.mkdir()
+    path.touch(mode=0o644)
+    log = SqliteLog(path, ManualClock())
+    await log.open()
+    await log.create(new())
+    files = list(path.parent.iterdir())
+    assert {file.name for file in files} == {"log.db", "log.db-wal", "log.db-shm", "log.db.lock"}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    await log.close()
+
+
+def test_settings_read_back_as_they_were_set(path: Path) -> None:
+    prepare(path)
+    db = open_for_writing(path)
+    found = {name: db.execute(f"PRAGMA {name}").fetchone()[0] for name, _, _ in PRAGMAS}
+    db.close()
+    assert found == {name: expected for name, _, expected in PRAGMAS}
+    assert (found["journal_mode"], found["synchronous"]) == ("wal", 2)
+
+
+def test_setting_that_does_not_take_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.log.sqlite_file.PRAGMAS", (("synchronous", "OFF", 2),))
+    prepare(path)
+    with pytest.raises(ConfigurationError, match="refuses synchronous"):
+        open_for_writing(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [("PRAGMA user_version=2", "is of format 2"), ("PRAGMA application_id=7", "of another program")],
+)
+async def test_file_of_another_kind_is_refused_by_writer_and_reader(path: Path, change: str, words: str) -> None:
+    prepare(path)
+    open_for_writing(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute(change)
+    db.close()
+    with pytest.raises(ConfigurationError, match=words):
+        await SqliteLog(path, ManualClock()).open()
+    reader = SqliteReader(path)
+    with pytest.raises(ConfigurationError, match=words):
+        await reader.get("r1")
+    await reader.close()
+
+
+async def test_damaged_log_is_refused(path: Path) -> None:
+    prepare(path)
+    db = open_for_writing(path)
+    db.execute("UPDATE store SET store_epoch = 1")
+    db.close()
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match="damaged"):
+        await SqliteLog(path, ManualClock()).open()
+
+
+async def test_unusable_place_is_a_mistake_of_configuration(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "log.db", tmp_path):
+        with pytest.raises(ConfigurationError, match="cannot write to"):
+            await SqliteLog(path, ManualClock()).open()
+
+
+# --- its readers -----------------------------------------------------------------------------------------------------
+
+
+async def test_reader_finds_nothing_until_there_is_a_log(path: Path) -> None:
+    reader = SqliteReader(path)
+    assert (await reader.get("r1"), await reader.recent(tenant_id="t"), await reader.read("r1", after=0)) == (
+        None,
+        [],
+        [],
+    )
+    prepare(path)
+    assert await reader.get("r1") is None
+    log = SqliteLog(path, ManualClock())
+    await log.open()
+    run = (await log.create(new())).run
+    assert (await reader.get("r1"), await reader.recent(tenant_id="t")) == (run, [run])
+    await log.close()
+    assert [event.seq for event in await reader.read("r1", after=0)] == [1]
+    await reader.close()
+    await reader.close()
+
+
+async def test_reader_opens_a_log_whose_writer_is_gone(log: SqliteLog, path: Path) -> None:
+    run = (await log.create(new())).run
+    await log.close()
+    reader = SqliteReader(path)
+    assert await reader.get("r1") == run
+    await reader.close()
+
+
+async def test_reader_sees_only_what_is_committed(log: SqliteLog, path: Path) -> None:
+    await log.create(new())
+    reader = SqliteReader(path)
+    insert = (
+        "INSERT INTO events (run_id, seq, epoch, type, family, body) VALUES ('r1', 2, 0, 'turn.delta', 'token', x'')"
+    )
+    await log._write(lambda writer: writer.db.executescript(f"BEGIN IMMEDIATE; {insert};") and None)
+    assert [event.seq for event in await reader.read("r1", after=0)] == [1]
+    await log._write(lambda writer: writer.db.execute("ROLLBACK") and None)
+    await log.append([write(1, 1)])
+    assert [event.seq for event in await reader.read("r1", after=0)] == [1, 2]
+    await reader.close()
+
+
+async def test_reader_page_is_never_longer_than_512_events(log: SqliteLog, path: Path) -> None:
+    await log.create(new())
+    await log.append([write(1, 1, *[DELTA] * 600)])
+    reader = SqliteReader(path)
+    assert len(await reader.read("r1", after=0, limit=10_000)) == 512
+    await reader.close()
+
+
+def test_reader_cannot_write(path: Path) -> None:
+    prepare(path)
+    open_for_writing(path).close()
+    db = open_for_reading(path)
+    assert db is not None
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        db.execute("DELETE FROM runs")
+    db.close()
+
+
+def test_store_itself_refuses_a_second_terminal_event(path: Path) -> None:
+    prepare(path)
+    db = open_for_writing(path)
+    insert = "INSERT INTO events (run_id, seq, epoch, type, family, body) VALUES ('r1', ?, 0, ?, 'status', x'')"
+    db.execute(insert, (1, "run.completed"))
+    with pytest.raises(sqlite3.IntegrityError):
+        db.execute(insert, (2, "run.cancelled"))
+    db.close()
