@@ -9,8 +9,10 @@ from actors.placement import hub_name
 from actors.shell import Pulse, Shell, as_actor
 from runtime.agents.agent import Agent as HostedAgent
 from runtime.agents.request import PlanningRequest, PlanningResult, StageRequest, StageResult
-from runtime.bootstrap import build_agent, build_publisher, compose
+from runtime.bootstrap.control import build_agent
+from runtime.bootstrap.store import build_publisher
 from runtime.clock import SystemClock
+from runtime.composition import compose
 from runtime.ids import new_id
 
 

@@ -41,14 +41,14 @@ def run(settings: Settings) -> int:
 
 
 def start(settings: Settings) -> None:
-    """Ray, the actors and the door; the actors start while Serve does."""
+    """Ray, the actors and the door; the actors start while Serve makes its replica."""
     address = os.environ.get("RAY_ADDRESS") or "local"
     own: dict[str, Any] = {}
     if address == "local":
         own = {"num_cpus": os.cpu_count(), "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
     ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, **own)
-    actors = start_supervisor(settings)
     serve.start(http_options=HTTPOptions(host=settings.host, port=settings.port))
+    actors = start_supervisor(settings)
     serve.run(application(settings), name="headrace", route_prefix="/", blocking=False)
     ray.get(actors)
 

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 
 from actors.handles import ExecutorHandle, HubHandle
 from actors.placement import executor_names, hub_name
-from runtime.bootstrap import build_door
+from runtime.bootstrap.doors import build_door
 from runtime.clock import SystemClock
 from runtime.config import Settings, from_json, to_json
 from runtime.generator.app import build_app

@@ -7,8 +7,10 @@ import ray
 from actors.handles import HubHandle, OrchestratorHandle, agent_handles
 from actors.placement import hub_name, orchestrator_name
 from actors.shell import Pulse, Shell, as_actor
-from runtime.bootstrap import build_executor, build_publisher, compose
+from runtime.bootstrap.control import build_executor
+from runtime.bootstrap.store import build_publisher
 from runtime.clock import SystemClock
+from runtime.composition import compose
 from runtime.executor.executor import Executor as HostedExecutor
 from runtime.ids import new_id
 

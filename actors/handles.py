@@ -21,7 +21,7 @@ from runtime.agents.request import AgentPort, PlanningRequest, PlanningResult, S
 from runtime.config import Settings
 from runtime.errors import HeadraceError, RunCancelled, StageFailed, StoreUnavailable
 from runtime.events.envelope import Stored
-from runtime.llm.local.server import LocalAddress
+from runtime.llm.local.address import LocalAddress
 from runtime.log.log import Created, Lease, NewRun, Run
 from runtime.log.wire import Append, Appended, CancelledBy, FeedItem
 from runtime.orchestrator.orchestrator import PlanOutcome, PlanRequest

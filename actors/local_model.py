@@ -6,7 +6,8 @@ import ray
 
 from actors.shell import Pulse, Shell, as_actor
 from runtime.composition import gguf_of
-from runtime.llm.local.server import LocalAddress, LocalServer
+from runtime.llm.local.address import LocalAddress
+from runtime.llm.local.server import LocalServer
 
 
 class LocalModelHost(Shell):

@@ -7,8 +7,10 @@ import ray
 from actors.handles import HubHandle, agent_handles
 from actors.placement import hub_name
 from actors.shell import Pulse, Shell, as_actor
-from runtime.bootstrap import build_orchestrator, build_publisher, compose
+from runtime.bootstrap.control import build_orchestrator
+from runtime.bootstrap.store import build_publisher
 from runtime.clock import SystemClock
+from runtime.composition import compose
 from runtime.ids import new_id
 from runtime.orchestrator.orchestrator import Orchestrator as HostedOrchestrator
 from runtime.orchestrator.orchestrator import PlanOutcome, PlanRequest

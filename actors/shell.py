@@ -11,7 +11,6 @@ import ray
 
 from runtime.config import from_json
 
-
 LOG_FORMAT = "%(asctime)s %(name)s %(levelname)s %(message)s"
 
 

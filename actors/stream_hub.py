@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 import ray
 
 from actors.shell import Pulse, Shell, as_actor
-from runtime.bootstrap import build_hub
+from runtime.bootstrap.store import build_hub
 from runtime.clock import SystemClock
 from runtime.events.envelope import Stored
 from runtime.log.log import Created, Lease, NewRun, Run

@@ -112,16 +112,20 @@ class SupervisorHost:
 
     def _create(self, placement: Placement) -> ActorHandle[Any]:
         arguments = (self._settings_json, placement.subject) if placement.subject else (self._settings_json,)
-        return CLASSES[placement.kind].options(  # type: ignore[no-any-return]
-            name=placement.name,
-            namespace=NAMESPACE,
-            lifetime="detached",
-            get_if_exists=True,
-            max_restarts=-1,
-            max_task_retries=0,
-            enable_task_events=False,
-            **dict(placement.options),
-        ).remote(*arguments)
+        return (
+            CLASSES[placement.kind]
+            .options(  # type: ignore[no-any-return]
+                name=placement.name,
+                namespace=NAMESPACE,
+                lifetime="detached",
+                get_if_exists=True,
+                max_restarts=-1,
+                max_task_retries=0,
+                enable_task_events=False,
+                **dict(placement.options),
+            )
+            .remote(*arguments)
+        )
 
     async def _watch_forever(self) -> None:
         while True:

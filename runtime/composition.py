@@ -15,7 +15,7 @@ from runtime.config import Settings
 from runtime.errors import ConfigurationError
 from runtime.llm.client import ModelNote
 from runtime.llm.local.note import AGENTS_FOR_DEFAULT_WEIGHTS, note_for
-from runtime.llm.offline.client import NOTE as OFFLINE_NOTE
+from runtime.llm.offline.note import NOTE as OFFLINE_NOTE
 from runtime.llm.weights import default_gguf
 from runtime.modules import collect, load_modules
 from runtime.pipeline.hooks import Hooks
@@ -106,14 +106,18 @@ def model_words(settings: Settings) -> str:
         case "scripted":
             return f"scripted: {settings.script or 'the built-in script'} (no language model: plays what is written)"
         case _:
-            return "offline: an extractive engine, no language model (set ANTHROPIC_API_KEY or use --model local for one)"
+            return (
+                "offline: an extractive engine, no language model (set ANTHROPIC_API_KEY or use --model local for one)"
+            )
 
 
 def gguf_of(settings: Settings) -> Path:
     """The weights of the local model. Raises :class:`ConfigurationError` when there are none."""
     found = settings.gguf or default_gguf(settings.data_dir)
     if found is None:
-        raise ConfigurationError("there are no weights for --model local: run `headrace models fetch smollm2` or give --gguf")
+        raise ConfigurationError(
+            "there are no weights for --model local: run `headrace models fetch smollm2` or give --gguf"
+        )
     return found
 
 
@@ -138,4 +142,3 @@ def _default_model(settings: Settings, agent: str) -> str:
     if kind == "local" and (settings.gguf is not None or agent in AGENTS_FOR_DEFAULT_WEIGHTS):
         return f"local:{gguf_of(settings).stem}"
     return "offline:extractive"
-

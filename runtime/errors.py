@@ -198,7 +198,9 @@ class StageFailed(AgentError):
 
     code = "stage_failed"
 
-    def __init__(self, message: str = "", reason: str = "stage_failed", attempts: int = 1, can_retry: bool = False) -> None:
+    def __init__(
+        self, message: str = "", reason: str = "stage_failed", attempts: int = 1, can_retry: bool = False
+    ) -> None:
         super().__init__(message, reason, attempts, can_retry)
         self.reason = reason
         self.attempts = attempts

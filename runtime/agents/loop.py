@@ -18,7 +18,7 @@ from runtime.agents.turn import Rung, TurnTools, take_turn
 from runtime.events import catalog as ev
 from runtime.events.brief import render
 from runtime.events.messages import Conversation, Message, ToolUseBlock, dump_conversation, user
-from runtime.events.transcript import Transcript, advance
+from runtime.events.transcript import advance
 from runtime.llm.client import ModelRequest, ToolSpec
 from runtime.stream.emitter import Emitter
 from runtime.tools.invoke import Invocation, ToolRunner
@@ -131,7 +131,10 @@ class StageLoop:
         known = {tool.name: tool for tool in self._tools.registry.find(self._spec.tools)}
         events = [
             ev.ToolCalled(
-                call_id=use.id, name=use.name, arguments=use.input, kind=known[use.name].kind if use.name in known else "read"
+                call_id=use.id,
+                name=use.name,
+                arguments=use.input,
+                kind=known[use.name].kind if use.name in known else "read",
             )
             for use in uses
         ]
@@ -198,9 +201,7 @@ class StageLoop:
         return StageResult(text, self._transcript.tool_calls, self._transcript.usage, partial)
 
 
-def _from_any_thread(
-    loop: asyncio.AbstractEventLoop, put: Callable[[str, Any], None], name: str, value: Any
-) -> None:
+def _from_any_thread(loop: asyncio.AbstractEventLoop, put: Callable[[str, Any], None], name: str, value: Any) -> None:
     if not loop.is_closed():
         loop.call_soon_threadsafe(put, name, value)
 
@@ -219,5 +220,3 @@ def _merged(messages: Conversation) -> Conversation:
 def _joined(first: Message, second: Message) -> Message:
     """Both messages' blocks in one."""
     return Message(role=first.role, content=(*first.content, *second.content))
-
-

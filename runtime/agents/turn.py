@@ -74,7 +74,11 @@ async def take_turn(
             match tools.policy.decide(error, attempt=tries, models_left=left, jitter=tools.jitter):
                 case Retry(delay_s=delay):
                     said: ev.Event = ev.RecoveryRetrying(
-                        failure=error.code, message=error.message, attempt=tries, of=tools.policy.attempts, delay_s=delay
+                        failure=error.code,
+                        message=error.message,
+                        attempt=tries,
+                        of=tools.policy.attempts,
+                        delay_s=delay,
                     )
                     transcript = await _withdraw(emitter, transcript, error, said, turn, attempt)
                     tools.counts.add(f"recovery.retrying.{error.code}")
@@ -94,7 +98,9 @@ async def take_turn(
         return await _complete(emitter, transcript, done, turn, attempt)
 
 
-async def _attempt(rung: Rung, request: ModelRequest, emitter: Emitter, turn: int, attempt: int, show: bool) -> Completed:
+async def _attempt(
+    rung: Rung, request: ModelRequest, emitter: Emitter, turn: int, attempt: int, show: bool
+) -> Completed:
     async with aclosing(rung.client.stream(request)) as chunks:
         async for chunk in chunks:
             match chunk:
@@ -131,7 +137,8 @@ async def _complete(emitter: Emitter, transcript: Transcript, done: Completed, t
         )
     ]
     events += [
-        ev.ToolArgumentsInvalid(call_id=call.call_id, name=call.name, message=call.problem) for call in done.invalid_calls
+        ev.ToolArgumentsInvalid(call_id=call.call_id, name=call.name, message=call.problem)
+        for call in done.invalid_calls
     ]
     await emitter.commit(*events, turn=turn, attempt=attempt)
     for event in events:

@@ -28,7 +28,7 @@ from runtime.config import Settings
 from runtime.errors import HeadraceError
 
 if TYPE_CHECKING:
-    from runtime.llm.local.server import LocalAddress
+    from runtime.llm.local.address import LocalAddress
 
 NEEDED = ("ray", "pydantic", "anthropic", "starlette", "uvicorn", "httpx2", "orjson", "typer", "rich", "psutil")
 OLDEST_PYTHON = (3, 11)
@@ -162,7 +162,7 @@ def doctor(settings: Settings, *, json: bool) -> int:
 
 
 async def _probe(settings: Settings) -> list[Check]:
-    from runtime.bootstrap import model_client  # here: it imports every adapter
+    from runtime.bootstrap.models import model_client  # here: it imports every adapter
 
     kind = settings.chosen_model()
     if kind == "scripted":

@@ -91,7 +91,8 @@ class Parent:
             start_new_session=True,  # a terminal's Ctrl-C reaches the parent alone, which then ends the child in order
             limit=1 << 20,
         )
-        assert self._child.stdout is not None and self._child.stderr is not None
+        assert self._child.stdout is not None
+        assert self._child.stderr is not None
         self._pipes = [
             asyncio.create_task(self._read(self._child.stdout)),
             asyncio.create_task(self._read(self._child.stderr)),

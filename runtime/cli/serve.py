@@ -103,7 +103,9 @@ def serve(settings: Settings, *, in_process: bool) -> int:
 
 
 def _in_process(settings: Settings) -> int:
-    from runtime.bootstrap import serve_in_process  # here: it imports every adapter, which --help must not pay for
+    from runtime.bootstrap.system import (
+        serve_in_process,  # here: it imports every adapter, which --help must not pay for
+    )
 
     asyncio.run(serve_in_process(settings))
     return 0

@@ -55,7 +55,9 @@ async def find(
 async def _private(
     *, model: str | None, data: Path | None, beside: bool, say: Callable[[str], None]
 ) -> AsyncIterator[System]:
-    from runtime.bootstrap import in_process_server  # here: it imports every adapter, which --help must not pay for
+    from runtime.bootstrap.system import (
+        in_process_server,  # here: it imports every adapter, which --help must not pay for
+    )
 
     # A running server holds the data directory's lock: beside it the run is kept in memory only.
     settings = load(model=model, data_dir=data, port=free_port(), host="127.0.0.1", log="memory:" if beside else None)

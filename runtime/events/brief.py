@@ -43,7 +43,7 @@ def render(brief: Brief) -> str:
     if brief.agents:
         rows = "\n".join(f'<agent name="{_attr(name)}">{escape(text)}</agent>' for name, text in brief.agents)
         parts.append(f"<agents>\n{rows}\n</agents>")
-    parts.append(f"<documents available=\"{'yes' if brief.has_documents else 'no'}\"/>")
+    parts.append(f'<documents available="{"yes" if brief.has_documents else "no"}"/>')
     parts.extend(
         f'<finding stage="{_attr(f.stage)}" agent="{_attr(f.agent)}" title="{_attr(f.title)}">\n{escape(f.text)}\n</finding>'
         for f in brief.findings

@@ -88,7 +88,11 @@ class RunState:
 def fold(state: RunState, envelope: Envelope) -> RunState:
     """The state after one more event."""
     state = replace(
-        state, run_id=envelope.run_id, last_seq=envelope.seq, epoch=max(state.epoch, envelope.epoch), last_at=envelope.at
+        state,
+        run_id=envelope.run_id,
+        last_seq=envelope.seq,
+        epoch=max(state.epoch, envelope.epoch),
+        last_at=envelope.at,
     )
     return _conversation(_apply(state, envelope), envelope)
 

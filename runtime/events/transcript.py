@@ -42,9 +42,7 @@ LIMIT_NOTE = (
 """What an agent is told when it is resumed (the user's article, pattern 3)."""
 
 
-LAST_ANSWER_NOTE = (
-    "You have used all your tool calls, and no more are possible. Answer now with what you have found, and say what is missing."
-)
+LAST_ANSWER_NOTE = "You have used all your tool calls, and no more are possible. Answer now with what you have found, and say what is missing."
 """What an agent is told after its last resume, with its tools off."""
 
 
@@ -87,7 +85,9 @@ class Transcript:
 
     def restarted(self) -> Transcript:
         """An empty conversation whose turns are numbered on, so that no two turns of a stage share a number."""
-        return Transcript(turns_done=self.turn, turn=self.turn, attempt=self.attempt, called=self.called, usage=self.usage)
+        return Transcript(
+            turns_done=self.turn, turn=self.turn, attempt=self.attempt, called=self.called, usage=self.usage
+        )
 
     def messages(self) -> Conversation:
         """What the next turn is to be asked with, after the first user message."""
@@ -114,8 +114,10 @@ class Transcript:
 
     def finished(self) -> bool:
         """Whether the last turn ended the conversation: an answer, nothing open and nothing to tell."""
-        return bool(self.done) and self.done[-1].role == "assistant" and not (
-            self.open or self.uses() or self.notes or self.stop_reason == "pause_turn"
+        return (
+            bool(self.done)
+            and self.done[-1].role == "assistant"
+            and not (self.open or self.uses() or self.notes or self.stop_reason == "pause_turn")
         )
 
 

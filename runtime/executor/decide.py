@@ -41,7 +41,9 @@ class Done:
 Command = MakePlan | RunStages | Await | Finish | Done
 
 RESUME = ev.ResumeHint(possible=True, how="Ask again: what was completed is kept in this run and shown above.")
-NO_RESUME = ev.ResumeHint(possible=False, how="Change the request or the settings named in the message, then ask again.")
+NO_RESUME = ev.ResumeHint(
+    possible=False, how="Change the request or the settings named in the message, then ask again."
+)
 
 
 def decide(
@@ -65,7 +67,9 @@ def _next_stages(state: RunState, running: frozenset[str], now: float, max_paral
     assert state.plan is not None  # decide() has planned before
     stopped = _stopped(state)
     if stopped is not None and not running:
-        return Finish(stopped if isinstance(stopped, ev.RunFailed) else _completed(state, now, answer_of(state), stopped, note))
+        return Finish(
+            stopped if isinstance(stopped, ev.RunFailed) else _completed(state, now, answer_of(state), stopped, note)
+        )
     ready = () if stopped is not None else build(state.plan).ready(state, running, max_parallel=max_parallel)
     if ready:
         return RunStages(ready)
@@ -86,14 +90,12 @@ def answer_of(state: RunState) -> str:
     return "\n\n".join(texts)
 
 
-def failure(
-    state: RunState, code: str, message: str, layer: str, *, retryable: bool
-) -> ev.RunFailed:
+def failure(state: RunState, code: str, message: str, layer: str, *, retryable: bool) -> ev.RunFailed:
     """The error event of a run: where, why, what was completed, and whether another try helps."""
     return ev.RunFailed(
         code=code,
         message=message,
-        layer=layer,  # type: ignore[arg-type]  # checked by the model: one of the layer names
+        layer=layer,
         retryable=retryable,
         completed=state.outputs(),
         resume=RESUME if retryable else NO_RESUME,
@@ -107,7 +109,9 @@ def _stopped(state: RunState) -> ev.RunFailed | str | None:
         if stage.failed is not None and stage.status == "failed" and stage.failed.decision == "stop":
             failed = stage.failed
             retryable = failed.code not in ("model_unauthorized", "request_rejected", "refused")
-            layer = "model" if failed.code.startswith(("model_", "rate_", "overloaded", "stream_", "request_")) else "agent"
+            layer = (
+                "model" if failed.code.startswith(("model_", "rate_", "overloaded", "stream_", "request_")) else "agent"
+            )
             message = f"Step “{failed.title}” failed: {failed.message}"
             return failure(state, failed.code, message, layer, retryable=retryable)
         if stage.completed is not None and stage.completed.stop is not None:

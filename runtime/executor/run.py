@@ -118,9 +118,7 @@ class RunDriver:
         planning = [(None, name, a.transcript) for name, a in state.agents.items() if a.transcript.open]
         for stage, agent, transcript in [*open_turns, *planning]:
             emitter = self._emitter(stage=stage, agent=agent)
-            await emitter.commit(
-                ev.TurnSuperseded(reason="takeover"), turn=transcript.turn, attempt=transcript.attempt
-            )
+            await emitter.commit(ev.TurnSuperseded(reason="takeover"), turn=transcript.turn, attempt=transcript.attempt)
 
     async def _plan(self, state: RunState) -> None:
         accepted = state.accepted
@@ -138,7 +136,9 @@ class RunDriver:
             layer = "model" if isinstance(error, errors.ModelError) else "orchestrator"
             state = await self._book.refresh()
             if state.cancel_requested is None:
-                await self._finish(failure(state, code, f"Planning failed: {error.message}", layer, retryable=retryable))
+                await self._finish(
+                    failure(state, code, f"Planning failed: {error.message}", layer, retryable=retryable)
+                )
 
     def _start(self, stage: Stage) -> None:
         driver = StageDriver(self._tools.stages, self._book, stage, self._run.epoch)

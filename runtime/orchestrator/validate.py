@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from runtime.errors import OutputInvalid
 from runtime.events.plan import Plan
 
-
 M = TypeVar("M", bound=BaseModel)
 
 

@@ -42,7 +42,7 @@ class ChainFunction:
     def name(self) -> str:
         return getattr(self.function, "__qualname__", repr(self.function))
 
-    def __call__(self, draft: Draft) -> Draft | None | Awaitable[Draft | None]:
+    def __call__(self, draft: Draft) -> Draft | Awaitable[Draft | None] | None:
         return self.function(draft)
 
 

@@ -64,7 +64,8 @@ def test_tail_replays_and_after_leaves_out_what_was_seen(serve_raw: Serve) -> No
     whole = runner.invoke(app, ["tail", RUN_ID], env={"HEADRACE_URL": server.url})
     rest = runner.invoke(app, ["tail", RUN_ID, "--url", server.url, "--after", "12"])
     assert whole.exit_code == rest.exit_code == 0
-    assert whole.stdout.endswith(rest.stdout) and len(rest.stdout) < len(whole.stdout)
+    assert whole.stdout.endswith(rest.stdout)
+    assert len(rest.stdout) < len(whole.stdout)
     assert "[2] started: Write the answer" in rest.stdout
 
 
@@ -135,7 +136,8 @@ def test_ctrl_c_cancels_the_run_and_says_so(serve_raw: Serve) -> None:
     out, err = process.communicate(timeout=10)
     assert process.returncode == 130
     assert server.cancelled.is_set()
-    assert "cancelling run" in err and "the run is cancelled" in err
+    assert "cancelling run" in err
+    assert "the run is cancelled" in err
     assert "cancelled: asked by the user" in out
 
 
@@ -145,7 +147,8 @@ def test_a_second_ctrl_c_leaves_at_once(serve_raw: Serve) -> None:
     serve_raw(server)
     command = [sys.executable, "-m", "runtime.cli", "ask", "q", "--url", server.url]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     for line in process.stdout:
         if "tool search_documents" in line:
             break
@@ -174,7 +177,9 @@ def test_a_terminal_gets_the_live_picture(serve_raw: Serve) -> None:
     os.close(leader)
     assert process.wait(10) == 0
     text = shown.decode()
-    assert "Crossing rivers" in text and "Sources" in text and "\x1b[?25h" in text  # the cursor is back
+    assert "Crossing rivers" in text
+    assert "Sources" in text
+    assert "\x1b[?25h" in text
 
 
 def test_help_and_version() -> None:

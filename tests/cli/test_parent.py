@@ -59,7 +59,8 @@ async def test_stop_leaves_nothing_of_a_child_that_ignores_it(tmp_path: Path) ->
     said: list[str] = []
     parent = parent_of(said, STUBBORN, tmp_path / "pids", grace_s=0.3)
     url, took = await parent.start()
-    assert url == "http://127.0.0.1:1" and took > 0
+    assert url == "http://127.0.0.1:1"
+    assert took > 0
     pids = [int(p) for p in (tmp_path / "pids").read_text().split()]
     assert len(alive(pids)) == 3
     watching = asyncio.create_task(parent.watch())
@@ -85,7 +86,7 @@ async def test_a_crash_is_mended(tmp_path: Path) -> None:
     parent = parent_of(said, CRASHING, tmp_path / "starts", 2, backoff_s=0.01)
     await parent.start()
     watching = asyncio.create_task(parent.watch())
-    while len(said) < 4:  # noqa: ASYNC110  (the parent says it through a plain callback)
+    while len(said) < 4:
         await asyncio.sleep(0.02)
     await parent.stop()
     assert await watching == 0
@@ -126,10 +127,10 @@ async def main():
 asyncio.run(main())
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment)
-    assert parent.stdout is not None and parent.stdout.readline() == b"up\n"
-    parent.kill()
-    parent.wait()
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"up\n"
+        parent.kill()
     pid = int((tmp_path / "pid").read_text())
     until = time.monotonic() + 5
     while alive([pid]) and time.monotonic() < until:
@@ -137,8 +138,7 @@ asyncio.run(main())
     assert alive([pid]) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_serve_ends_everything_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+def test_serve_ends_everything_on_ctrl_c(tmp_path: Path) -> None:
     (tmp_path / "serve_app.py").write_text(STUBBORN.replace("sys.argv[1]", repr(str(tmp_path / "pids"))))
     code = """
 import sys
@@ -157,8 +157,9 @@ main()
         said += line
         if line.startswith("ready in"):
             break
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     said += process.communicate(timeout=10)[1]
     assert process.returncode == 0, said
-    assert "no language model" in said and "stopping" in said
+    assert "no language model" in said
+    assert "stopping" in said
     assert alive([int(p) for p in (tmp_path / "pids").read_text().split()]) == []

@@ -114,7 +114,8 @@ def test_unknown_types_are_passed_over_but_counted() -> None:
     cursor = Cursor()
     unknown = '{"seq":1,"epoch":1,"run_id":"r","family":"object","type":"from.tomorrow","at":1.0,"data":{}}'
     received = cursor.take(Frame("1.1", "object", unknown))
-    assert received is not None and received.envelope is None
+    assert received is not None
+    assert received.envelope is None
     assert cursor.headers() == {"Last-Event-ID": "1.1"}
 
 

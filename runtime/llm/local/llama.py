@@ -62,7 +62,7 @@ class _Reading:
         """The callback: True stops the generation."""
         try:
             self._take(chunk)
-        except Exception as failure:  # noqa: BLE001 - kept and raised by close(): xllamacpp would lose it
+        except Exception as failure:
             self._failure = failure
         return self._stopped or self._failure is not None
 

@@ -7,7 +7,6 @@ import contextlib
 import secrets
 import socket
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
@@ -15,6 +14,7 @@ import uvicorn
 from runtime.errors import ConfigurationError
 from runtime.ids import new_id
 from runtime.llm.local import grammar, prompt, small
+from runtime.llm.local.address import LocalAddress
 from runtime.llm.local.desk import Desk
 from runtime.llm.local.engine import Engine
 from runtime.llm.local.facade import Facade
@@ -23,15 +23,6 @@ from runtime.llm.local.note import is_default
 
 GRACE_S = 2
 """Time for connections to end at a stop; their jobs have been told before."""
-
-
-@dataclass(frozen=True, slots=True)
-class LocalAddress:
-    """Where the local model answers. The key exists in memory only."""
-
-    base_url: str
-    api_key: str
-    model: str
 
 
 class LocalServer:

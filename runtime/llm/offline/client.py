@@ -9,15 +9,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from runtime.clock import Clock
 from runtime.errors import ModelRequestRejected
 from runtime.events.messages import ContentBlock, TextBlock, ToolResultBlock, ToolUseBlock, Usage
-from runtime.llm.client import Chunk, Completed, ModelNote, ModelRequest, StopReason, TextDelta, ToolInputDelta
+from runtime.llm.client import Chunk, Completed, ModelRequest, StopReason, TextDelta, ToolInputDelta
+from runtime.llm.offline.note import NAME
 from runtime.llm.offline.turns import Turn, decide
-
-NAME = "offline"
-NOTE = ModelNote(
-    name=NAME,
-    is_language_model=False,
-    words="Answered by the offline engine: quoted and condensed sentences from your documents, no language model.",
-)
 
 _WITH_SPACE = re.compile(r"\s*\S+\s*")
 

@@ -121,7 +121,7 @@ def _is_about(own: list[str], near: list[str], query: Query) -> bool:
     """One of the question's words in the text, and of three or more two in text and headings together."""
     said = {*query.stems, *query.related}.intersection(own)
     both = said | set(query.stems).intersection(near)
-    return bool(said) and len(both) >= min(2, len(query.stems) - 1) or set(query.stems) <= set(near)
+    return (bool(said) and len(both) >= min(2, len(query.stems) - 1)) or set(query.stems) <= set(near)
 
 
 def _bm25(texts: list[list[str]], query: Query) -> list[float]:

@@ -1,14 +1,18 @@
-"""PDF -> text by page, by pypdf. The only module that imports it."""
+"""PDF -> text by page, by pypdf. The only module that imports it, and only when there is a PDF: it takes half a second,
+which every process that merely knows of the tools would pay at its start.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-from pypdf import PdfReader
+from typing import TYPE_CHECKING
 
 from runtime.telemetry import logger
+
+if TYPE_CHECKING:
+    from pypdf import PdfReader
 
 _MAX_PAGES = 2_000
 """Beyond this a PDF is an archive; pypdf takes about 10-50 ms a page."""
@@ -28,6 +32,8 @@ class PdfPages:
 def pdf_pages(path: Path) -> PdfPages:
     """Read a PDF as far as it can be read. pypdf raises errors of many unrelated classes on a broken file, hence
     ``except Exception``: each becomes a problem."""
+    from pypdf import PdfReader
+
     try:
         reader = PdfReader(path, strict=False)
         if reader.is_encrypted and not reader.decrypt(""):

@@ -11,7 +11,8 @@ import anthropic
 import pytest
 
 from runtime.llm.local.engine import Emit, End, Job, Prefill, Token
-from runtime.llm.local.server import LocalAddress, LocalServer
+from runtime.llm.local.address import LocalAddress
+from runtime.llm.local.server import LocalServer
 
 
 @dataclass

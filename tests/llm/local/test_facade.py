@@ -12,7 +12,7 @@ import pytest
 
 from runtime.errors import ModelProtocolError, ModelRequestRejected
 from runtime.llm.local.desk import WAITING
-from runtime.llm.local.server import LocalAddress
+from runtime.llm.local.address import LocalAddress
 
 SEARCH = {
     "name": "search_documents",

@@ -1,0 +1,78 @@
+"""Agents, orchestrator and executor from a composition and their ports."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+from runtime import __version__
+from runtime.agents.agent import Agent
+from runtime.agents.loop import LoopTools
+from runtime.agents.request import AgentPort
+from runtime.agents.spec import AgentSpec
+from runtime.agents.turn import TurnTools
+from runtime.bootstrap.models import build_ladder
+from runtime.bootstrap.store import build_reader
+from runtime.clock import Clock
+from runtime.composition import Composition
+from runtime.executor.executor import Executor
+from runtime.executor.run import RunTools
+from runtime.executor.stage import StageTools
+from runtime.ids import new_id
+from runtime.llm.local.address import LocalAddress
+from runtime.log.publisher import Publisher
+from runtime.log.wire import HubPort
+from runtime.orchestrator.orchestrator import Orchestrator, OrchestratorPort
+from runtime.recovery.policy import LimitPolicy, RetryPolicy
+from runtime.telemetry import Counts
+from runtime.tools.invoke import LocalToolRunner
+
+
+def build_agent(
+    parts: Composition, spec: AgentSpec, publisher: Publisher, clock: Clock, local: LocalAddress | None = None
+) -> Agent:
+    """One agent with its ladder of models."""
+    counts = Counts()
+    turn = TurnTools(build_ladder(parts, spec, clock, local), RetryPolicy(), clock, random.random, counts)
+    runner = LocalToolRunner(clock)
+    return Agent(LoopTools(spec, turn, parts.registry, runner, str(parts.settings.data_dir)), publisher, parts.chain)
+
+
+def build_orchestrator(
+    parts: Composition, agents: Mapping[str, AgentPort], publisher: Publisher, clock: Clock
+) -> Orchestrator:
+    """The orchestrator over the planning agents' ports."""
+    return Orchestrator(
+        agents,
+        parts.planners,
+        parts.team,
+        parts.models,
+        publisher,
+        parts.chain,
+        clock,
+        timeout_s=parts.settings.planning_timeout_s,
+        guardrail_failure=parts.settings.guardrail_failure,
+    )
+
+
+def build_executor(
+    parts: Composition,
+    name: str,
+    hub: HubPort,
+    orchestrator: OrchestratorPort,
+    agents: Mapping[str, AgentPort],
+    publisher: Publisher,
+    clock: Clock,
+) -> Executor:
+    """An executor; ``start`` it. ``name`` is made unique per incarnation."""
+    stages = StageTools(agents, parts.specs, parts.hooks, LimitPolicy(), publisher, parts.chain, clock, Counts())
+    tools = RunTools(
+        build_reader(parts.settings, hub),
+        orchestrator,
+        stages,
+        parts.models,
+        parts.note(),
+        __version__,
+        parts.settings.max_parallel,
+    )
+    return Executor(lambda: f"{name}-{new_id()[:8]}", hub, tools, clock, lease_ttl_s=parts.settings.lease_ttl_s)

@@ -1,0 +1,68 @@
+"""Model clients and each agent's ladder of them.
+
+Adapters are imported where they are chosen: the SDK and the offline engine take a second each, and most processes need one.
+"""
+
+from __future__ import annotations
+
+from runtime.agents.spec import AgentSpec
+from runtime.agents.turn import Rung
+from runtime.clock import Clock
+from runtime.composition import Composition
+from runtime.config import ModelKind, Settings
+from runtime.errors import ConfigurationError
+from runtime.llm.client import ModelClient
+from runtime.llm.local.address import LocalAddress
+
+
+def model_client(
+    settings: Settings, kind: ModelKind, clock: Clock, local: LocalAddress | None = None
+) -> tuple[ModelClient, str]:
+    """A client of that kind, and the model's name at its provider. ``local`` is where a local model listens."""
+    match kind:
+        case "offline":
+            from runtime.llm.offline.client import OfflineClient
+
+            return OfflineClient(clock), "extractive"
+        case "scripted":
+            from runtime.llm.script import default_script, load_script
+            from runtime.llm.scripted import ScriptedClient
+
+            script = load_script(settings.script) if settings.script else default_script()
+            return ScriptedClient(script, clock), "script"
+        case "anthropic":
+            return _anthropic(settings, settings.anthropic_api_key, settings.anthropic_base_url, clock), (
+                settings.anthropic_model
+            )
+        case "local":
+            if local is None:
+                raise ConfigurationError("the local model has not been started")
+            return _anthropic(settings, local.api_key, local.base_url, clock), local.model
+
+
+def build_ladder(parts: Composition, spec: AgentSpec, clock: Clock, local: LocalAddress | None) -> tuple[Rung, ...]:
+    clients: dict[str, ModelClient] = {}
+    rungs = []
+    for at, model in enumerate(parts.ladders[spec.name]):
+        adapter, _, name = model.partition(":")
+        if adapter not in clients:
+            clients[adapter], _ = model_client(parts.settings, adapter, clock, local)  # type: ignore[arg-type]  # checked by compose
+        simpler = spec.simpler_instructions if at > 0 else None
+        asked = local.model if adapter == "local" and local is not None else name
+        rungs.append(Rung(model, asked, clients[adapter], simpler or spec.instructions))
+    if len(rungs) == 1 and spec.simpler_instructions:
+        first = rungs[0]
+        rungs.append(Rung(f"{first.name} (simpler prompt)", first.model, first.client, spec.simpler_instructions))
+    return tuple(rungs)
+
+
+def _anthropic(settings: Settings, key: str, url: str, clock: Clock) -> ModelClient:
+    from runtime.llm.anthropic import AnthropicClient
+
+    return AnthropicClient(
+        key,
+        url,
+        clock,
+        first_content_timeout_s=settings.first_content_timeout_s,
+        progress_timeout_s=settings.progress_timeout_s,
+    )

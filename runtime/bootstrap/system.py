@@ -1,0 +1,99 @@
+"""The whole system in one process without Ray, for tests, debugging and one question at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.applications import Starlette
+
+from runtime.agents.agent import Agent
+from runtime.bootstrap.control import build_agent, build_executor, build_orchestrator
+from runtime.bootstrap.doors import build_door
+from runtime.bootstrap.store import build_hub, build_publisher
+from runtime.clock import Clock, SystemClock
+from runtime.composition import Composition, compose, gguf_of
+from runtime.config import Settings
+from runtime.executor.executor import Executor
+from runtime.generator.app import build_app
+from runtime.generator.tail import LogDoor
+from runtime.ids import new_id
+from runtime.llm.local.server import LocalServer
+from runtime.log.hub import Hub
+from runtime.orchestrator.orchestrator import Orchestrator
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A running system in this process."""
+
+    parts: Composition
+    hub: Hub
+    agents: Mapping[str, Agent]
+    orchestrator: Orchestrator
+    executors: tuple[Executor, ...]
+    door: LogDoor
+    app: Starlette
+
+
+@asynccontextmanager
+async def in_process(settings: Settings, clock: Clock | None = None) -> AsyncIterator[System]:
+    """The whole system without Ray. Raises :class:`ConfigurationError`, :class:`StoreLocked`."""
+    clock = clock or SystemClock()
+    parts = compose(settings)
+    hub = build_hub(settings, clock)
+    await hub.start()
+    publisher = build_publisher(settings, f"process-{new_id()[:8]}", hub, clock)
+    await publisher.start()
+    local = LocalServer(gguf_of(settings)) if parts.needs_local else None
+    address = await local.start() if local else None
+    agents = {name: build_agent(parts, spec, publisher, clock, address) for name, spec in parts.specs.items()}
+    orchestrator = build_orchestrator(parts, agents, publisher, clock)
+    executor = build_executor(parts, "executor", hub, orchestrator, agents, publisher, clock)
+    await executor.start()
+    door = build_door(settings, f"door-{new_id()[:8]}", hub, (executor,), clock)
+    await door.start()
+    app = build_app(door, settings, clock=clock, new_id=new_id)
+    try:
+        yield System(parts, hub, agents, orchestrator, (executor,), door, app)
+    finally:
+        await door.stop()
+        await executor.stop()
+        await publisher.stop()
+        await hub.stop()
+        if local:
+            await local.stop()
+
+
+async def serve_in_process(settings: Settings) -> None:
+    """Serve the whole system from this process until signalled."""
+    async with in_process(settings) as system:
+        config = uvicorn.Config(system.app, host=settings.host, port=settings.port, log_level="warning", lifespan="off")
+        await uvicorn.Server(config).serve()
+
+
+@asynccontextmanager
+async def in_process_server(settings: Settings) -> AsyncIterator[str]:
+    """The same on a free loopback port, for the length of the context; gives the base URL."""
+    async with in_process(settings) as system:
+        listener = socket.create_server(("127.0.0.1", 0))
+        config = uvicorn.Config(system.app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2)
+        server = _QuietServer(config)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await serving
+
+
+class _QuietServer(uvicorn.Server):
+    """Leaves the process's signals to whoever owns them."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
