@@ -1,0 +1,71 @@
+# Headrace: every verb makes its own virtual environment with what a fresh machine has; uv is used when it is there.
+# PYTHON=python3.12 make setup   chooses another interpreter (3.11 or newer).
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+MODEL ?= offline
+TESTS ?= tests
+
+.PHONY: help setup setup-local demo serve test test-full check format bench docs lock clean
+
+help: ## these lines
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+setup: $(VENV)/.ready ## make the virtual environment from requirements.lock
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Headrace needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make setup PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked dependencies into $(VENV) (two to five minutes the first time)"
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock && \
+	  uv pip install --quiet --python $(BIN)/python --no-deps --editable . ; \
+	else \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on --require-hashes -r requirements.lock && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . ; \
+	fi
+	@touch $@
+
+setup-local: $(VENV)/.ready-local ## the same, with llama.cpp for --model local
+
+$(VENV)/.ready-local: $(VENV)/.ready requirements-local.lock
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-local.lock; \
+	else \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-local.lock; \
+	fi
+	@touch $@
+
+demo: setup $(if $(filter local,$(MODEL)),setup-local) ## ask a question over documents and watch; Q="..." DOCS=... MODEL=offline|local|scripted|anthropic
+	@Q="$(Q)" DOCS="$(DOCS)" MODEL="$(MODEL)" $(BIN)/python -m runtime.cli.demo
+
+serve: setup $(if $(findstring local,$(ARGS)),setup-local) ## keep the system running; ARGS="--port 8001 --model scripted"
+	@$(BIN)/headrace serve $(ARGS)
+
+test: setup ## the whole suite but the slow storms; TESTS=tests/llm for a part
+	$(BIN)/python -m pytest -m "not slow" $(TESTS)
+
+test-full: setup setup-local ## everything
+	$(BIN)/python -m pytest $(TESTS)
+
+check: setup ## lint, format, strict types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## put the code into its form
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: setup ## measure, as ratios side by side; writes benchmarks/latest.json
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lock: setup ## write the lock files anew from pyproject.toml
+	uv pip compile -q pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 --no-annotate --no-emit-index-url -o requirements.lock
+	uv pip compile -q pyproject.toml --extra dev --extra local --generate-hashes --universal --python-version 3.11 --no-annotate --no-emit-index-url -c requirements.lock -o requirements-local.lock
+
+clean: ## forget the virtual environment and all caches; .headrace stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
