@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
-MODEL ?= offline
+MODEL ?=
 TESTS ?= tests
 
 .PHONY: help setup setup-local demo serve test test-full check format bench docs lock clean

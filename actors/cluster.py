@@ -6,8 +6,10 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from typing import Any
 
+import httpx2
 import ray
 from ray import serve
 from ray.serve.config import HTTPOptions
@@ -26,6 +28,9 @@ OBJECT_STORE_BYTES = 80 * 1024 * 1024
 STOP_WITHIN_S = 5.0
 """For a stop in order; the parent process ends what is left after 8 s."""
 
+DOOR_WITHIN_S, LOOK_AT_DOOR_EVERY_S = 30.0, 0.1
+"""How long the door may take to attach to the hub once both are there."""
+
 LOOK_EVERY_S = 5.0
 """Between looks at the supervisor."""
 
@@ -33,6 +38,7 @@ LOOK_EVERY_S = 5.0
 def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; the exit code."""
     start(settings)
+    _await_door(settings)
     print(f"READY http://{settings.host}:{settings.port}", flush=True)  # noqa: T201  # the parent waits for this line
     try:
         return asyncio.run(_until_signalled(settings))
@@ -51,6 +57,20 @@ def start(settings: Settings) -> None:
     actors = start_supervisor(settings)
     serve.run(application(settings), name="headrace", route_prefix="/", blocking=False)
     ray.get(actors)
+
+
+def _await_door(settings: Settings) -> None:
+    """Until the door itself says that it is ready. Raises ``RuntimeError`` with its last words."""
+    url = f"http://{settings.host}:{settings.port}/readyz"
+    words = "it did not answer"
+    with httpx2.Client(timeout=DOOR_WITHIN_S, trust_env=False) as client:
+        for _ in range(int(DOOR_WITHIN_S / LOOK_AT_DOOR_EVERY_S)):
+            answer = client.get(url)
+            if answer.status_code == httpx2.codes.OK:
+                return
+            words = answer.text
+            time.sleep(LOOK_AT_DOOR_EVERY_S)
+    raise RuntimeError(f"the door at {url} did not get ready within {DOOR_WITHIN_S:g} s: {words}")
 
 
 def stop(settings: Settings) -> None:

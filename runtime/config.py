@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from runtime.errors import ConfigurationError
 
@@ -119,6 +119,8 @@ def load(**given: object) -> Settings:
         return Settings(**{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         raise ConfigurationError("; ".join(_sentence(dict(e)) for e in error.errors())) from error
+    except SettingsError as error:  # a list or table in the environment that is no JSON
+        raise ConfigurationError(f"{error}: write it as JSON, such as '[\"one\"]'") from error
 
 
 def to_json(settings: Settings) -> str:

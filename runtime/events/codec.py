@@ -25,7 +25,11 @@ class UnknownEvent(ValueError):
 def encode(draft: Draft, run_id: str, at: float) -> Record:
     """The record of ``draft``; ``at`` is seconds since the epoch."""
     event = draft.event
-    data = event.model_dump(exclude={"type"}, mode="json")
+    try:
+        data = event.model_dump(exclude={"type"}, mode="json")
+    except UnicodeEncodeError:  # a lone surrogate in a key: pydantic cannot name it
+        event = type(event).model_validate(_clean(event.model_dump()))
+        data = event.model_dump(exclude={"type"}, mode="json")
     body: dict[str, Any] = {"run_id": run_id, "family": event.family, "type": event.type, "at": at}
     if draft.stage is not None:
         body["stage"] = draft.stage
@@ -83,6 +87,6 @@ def _clean(value: Any) -> Any:
         return _UNSTORABLE.sub("\ufffd", value)
     if isinstance(value, dict):
         return {_clean(key): _clean(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_clean(item) for item in value]
     return value

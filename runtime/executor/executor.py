@@ -25,6 +25,12 @@ BEAT_S = 1.0
 SCAN_EVERY = 2
 """Beats between looks for runs nobody owns."""
 
+AGAIN_S = 1.0
+"""Pause before a run is driven on that stopped because the log, or a process it needs, was away."""
+
+DOUBTED = 512
+"""Newest runs looked through for one whose claim was committed while its answer was lost."""
+
 FENCE_MARGIN_S = 2.0
 """An executor that has not renewed by its lease's end minus this stops by itself (JOURNAL.md 1.4)."""
 
@@ -63,6 +69,8 @@ class Executor:
         self._beat: asyncio.Task[None] | None = None
         self._renewed = clock.monotonic()
         self._stopping = False
+        self._fenced = False
+        self._doubtful = False
 
     @property
     def name(self) -> str:
@@ -89,9 +97,7 @@ class Executor:
         """Claim an accepted run and start on it."""
         if self._stopping:
             return False
-        claimed = await self._hub.claim(run_id, executor=self._name)
-        for run in claimed:
-            self._own(run)
+        claimed = await self._claim(run_id)
         return bool(claimed)
 
     async def cancel(self, run_id: str) -> None:
@@ -103,7 +109,37 @@ class Executor:
         """Runs owned now, and counts since the start."""
         return {"runs": len(self._owned), **self._tools.stages.counts.snapshot()}
 
+    async def _claim(self, run_id: str | None) -> list[Run]:
+        """Claim and start. A claim whose answer is lost may have been committed: such a run would be nobody's for ever."""
+        name = self._name
+        try:
+            claimed = await self._hub.claim(run_id, executor=name)
+        except BaseException:
+            self._doubtful = True
+            raise
+        if name != self._name or self._stopping:
+            return []  # claimed under a name given up meanwhile; its lease is over, so others may have them
+        for run in claimed:
+            self._own(run)
+        return claimed
+
+    async def _adopt(self) -> None:
+        """Start on runs that are ours in the log and that nobody drives."""
+        if not self._doubtful:
+            return
+        self._doubtful = False
+        try:
+            known = await self._hub.recent(tenant_id="default", limit=DOUBTED)
+        except BaseException:
+            self._doubtful = True
+            raise
+        for run in known:
+            if run.owner == self._name and not run.terminal:
+                self._own(run)
+
     def _own(self, run: Run) -> None:
+        if run.run_id in self._owned:
+            return
         driver = RunDriver(self._tools, run)
         task = asyncio.create_task(self._drive(driver, run), name=f"run-{run.run_id}")
         self._owned[run.run_id] = _Owned(driver, task)
@@ -114,24 +150,34 @@ class Executor:
             del self._owned[run_id]
 
     async def _drive(self, driver: RunDriver, run: Run) -> None:
-        try:
-            await driver.drive()
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:  # a defect of ours: the run ends with words, the executor's other runs go on
-            _log.exception("run %s met a defect", run.run_id)
-            await self._fail(run, error)
+        """To the run's end. While our lease lives nobody else can have the run: so whatever is away is waited for."""
+        while True:
+            try:
+                try:
+                    return await driver.drive()
+                except errors.StoreUnavailable:
+                    raise
+                except Exception as error:  # a defect of ours: the run ends with words, the executor's other runs go on
+                    _log.exception("run %s met a defect", run.run_id)
+                    return await self._fail(run, error)
+            except errors.StoreUnavailable as error:
+                _log.warning("run %s waits: %s", run.run_id, error.message)
+                await self._clock.sleep(AGAIN_S)
 
     async def _fail(self, run: Run, error: Exception) -> None:
         state = await RunBook(self._tools.reader, run.run_id).refresh()
         words = f"An internal error ended the run ({type(error).__name__}); the log of the executor has the details."
         event = failure(state, "internal", words, "executor", retryable=True)
-        lane = self._tools.stages.publisher.lane(run.run_id, run.epoch)
         tools = self._tools.stages
+        lane = tools.publisher.lane(run.run_id, run.epoch)
         try:
             await Emitter(lane, tools.chain, tools.clock, run.run_id).commit(event)
+        except errors.StoreUnavailable:
+            raise
         except errors.InternalError as refusal:
             _log.info("run %s could not be failed here: %s", run.run_id, refusal.code)
+        finally:
+            tools.publisher.close(lane)
 
     async def _beat_forever(self) -> None:
         beats = 0
@@ -140,20 +186,26 @@ class Executor:
             beats += 1
             try:
                 await self._renew()
+                await self._adopt()
                 if beats % SCAN_EVERY == 0:
-                    for run in await self._hub.claim(None, executor=self._name):
-                        self._own(run)
+                    await self._claim(None)
             except errors.StoreUnavailable as error:
                 _log.warning("the hub is away: %s", error.message)
+            except Exception:  # without a beat our runs would be taken from us one lease later
+                _log.exception("a beat of executor %s failed", self._name)
             await self._fence_myself()
 
     async def _renew(self) -> None:
+        if self._fenced:
+            await self._hub.release(self._name)  # what was let go of must not stay ours: nobody drives it
+            self._name, self._fenced = self._new_name(), False
         asked = self._clock.monotonic()
         lease = await self._hub.renew(self._name, ttl_s=self._ttl_s)
         if not lease.alive:
             _log.warning("executor %s has lost its lease and starts anew", self._name)
             await self._drop_all()
             self._name = self._new_name()
+            asked = self._clock.monotonic()
             lease = await self._hub.renew(self._name, ttl_s=self._ttl_s)
         self._renewed = asked
         for run_id in lease.cancel_requested:
@@ -163,6 +215,7 @@ class Executor:
         """Without a renewal in time others may already own our runs: stop every effect before they start theirs."""
         if self._owned and self._clock.monotonic() - self._renewed > self._ttl_s - FENCE_MARGIN_S:
             _log.error("no renewal for %.0f s: letting go of %d runs", self._ttl_s - FENCE_MARGIN_S, len(self._owned))
+            self._fenced = True
             await self._drop_all()
 
     async def _drop_all(self) -> None:

@@ -13,6 +13,7 @@ from runtime.executor.book import RunBook
 from runtime.executor.decide import Await, Done, Finish, MakePlan, RunStages, decide, failure
 from runtime.executor.stage import StageDriver, StageTools
 from runtime.log.log import LogReader, Run
+from runtime.log.publisher import Lane
 from runtime.orchestrator.orchestrator import OrchestratorPort, PlanRequest
 from runtime.pipeline.builder import Stage
 from runtime.stream.emitter import Emitter
@@ -48,18 +49,24 @@ class RunDriver:
         self._run = run
         self._book = RunBook(tools.reader, run.run_id)
         self._stages: dict[str, asyncio.Task[None]] = {}
+        self._lanes: list[Lane] = []
+        self._begun = False
         self._cancelling = False
 
     async def drive(self) -> None:
-        """Until the run has ended, or belongs to someone else."""
+        """Until the run has ended, or belongs to someone else. Raises StoreUnavailable: call again, it goes on from the log."""
         try:
             await self._drive()
         except SHUT_OUT as error:
             _log.info("run %s is no longer ours: %s", self._run.run_id, error.code)
-        except errors.StoreUnavailable as error:
-            _log.warning("run %s is left for a takeover: %s", self._run.run_id, error.message)
+        except errors.StoreUnavailable:
+            await asyncio.gather(self._tools.orchestrator.cancel(self._run.run_id), return_exceptions=True)
+            raise
         finally:
             await self._stop_stages()
+            for lane in self._lanes:
+                self._tools.stages.publisher.close(lane)
+            self._lanes.clear()
 
     async def cancel(self) -> None:
         """A cancel request stands: stop what is under way; the end is then written by ``drive``."""
@@ -103,12 +110,14 @@ class RunDriver:
             models=dict(self._tools.models),
         )
         events: list[ev.Event] = [started]
-        if self._run.takeovers:
+        if self._run.takeovers and not self._begun:
             events.append(ev.RecoveryResumed(reason="takeover", attempt=self._run.takeovers, of=MAX_TAKEOVERS))
             self._tools.stages.counts.add("takeovers")
-        await emitter.commit(*events)
+        if not self._begun:
+            await emitter.commit(*events)
+            self._begun = True
         await self._supersede(state)
-        if self._run.takeovers >= MAX_TAKEOVERS:
+        if self._run.takeovers >= MAX_TAKEOVERS and not state.terminal:
             words = f"The run lost its owner {self._run.takeovers} times and is not tried again."
             await self._finish(failure(state, "poison", words, "executor", retryable=False))
 
@@ -124,10 +133,20 @@ class RunDriver:
         accepted = state.accepted
         assert accepted is not None  # the first event of every run
         request = PlanRequest(
-            state.run_id, self._run.epoch, accepted.input.question, accepted.input.documents is not None
+            state.run_id,
+            self._run.epoch,
+            accepted.input.question,
+            accepted.input.documents is not None,
+            verdict=state.verdict,
+            titled=state.title is not None,
+            transcripts={name: agent.transcript for name, agent in state.agents.items()},
         )
+        left = max(0.0, state.accepted_at + accepted.limits.deadline_s - self._tools.stages.clock.now())
         try:
-            await self._tools.orchestrator.plan(request)
+            async with asyncio.timeout(left + 0.01):
+                await self._tools.orchestrator.plan(request)
+        except TimeoutError:  # the deadline: decide() ends the run
+            await asyncio.gather(self._tools.orchestrator.cancel(state.run_id), return_exceptions=True)
         except errors.RunCancelled:
             return  # decide() sees the request in the log
         except (errors.ModelError, errors.AgentError) as error:
@@ -181,5 +200,6 @@ class RunDriver:
     def _emitter(self, stage: str | None = None, agent: str | None = None) -> Emitter:
         """A writer of its own for every word of the run itself: one refusal must not shut out the next."""
         lane = self._tools.stages.publisher.lane(self._run.run_id, self._run.epoch)
+        self._lanes.append(lane)
         tools = self._tools.stages
         return Emitter(lane, tools.chain, tools.clock, self._run.run_id, stage=stage, agent=agent)

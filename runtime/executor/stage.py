@@ -19,7 +19,7 @@ from runtime.events.fold import RunState, StageState
 from runtime.events.messages import load_conversation
 from runtime.events.transcript import Transcript, advance, from_conversation
 from runtime.executor.book import RunBook
-from runtime.log.publisher import Publisher
+from runtime.log.publisher import Lane, Publisher
 from runtime.pipeline.builder import Stage, brief_of, sources_of
 from runtime.pipeline.hooks import Continue, Decision, Failure, Finished, Hooks, Retry, Stop
 from runtime.recovery.policy import LimitPolicy
@@ -55,9 +55,17 @@ class StageDriver:
         self._stage = stage
         self._epoch = epoch
         self._id = stage.todo.id
+        self._lanes: list[Lane] = []
 
     async def run(self) -> None:
         """Returns when the stage's outcome is durable. Raises the log's refusals, RunCancelled, StoreUnavailable."""
+        try:
+            await self._run()
+        finally:
+            for lane in self._lanes:
+                self._tools.publisher.close(lane)
+
+    async def _run(self) -> None:
         state = await self._book.refresh()
         known = state.stages[self._id]
         dispatch, transcript, tools_off = known.dispatch + 1, known.transcript, False
@@ -79,6 +87,7 @@ class StageDriver:
 
     async def _dispatch(self, dispatch: int, transcript: Transcript, *, first: bool) -> Emitter:
         lane = self._tools.publisher.lane(self._book.state.run_id, self._epoch, stage=self._id, dispatch=dispatch)
+        self._lanes.append(lane)
         emitter = Emitter(
             lane, self._tools.chain, self._tools.clock, lane.run_id, stage=self._id, agent=self._stage.todo.agent
         )

@@ -29,6 +29,9 @@ FEED_SILENCE_S = 6.0
 READER_LAG_S = 0.05
 """Pause before the log is read again when it does not show yet what the hub has announced."""
 
+ATTACH_AGAIN_S = 0.5
+"""Pause before the hub is told again what is read here, when it could not be told."""
+
 READY_S = 2.0
 """How long the hub may take to answer a readiness check."""
 
@@ -245,7 +248,14 @@ class LogDoor:
         run_ids = list(self._tails)
         if not run_ids:
             return
-        heads = await self._hub.watch(self._name, run_ids)
+        try:
+            heads = await self._hub.watch(self._name, run_ids)
+        except StoreUnavailable as error:  # without this the readers of a new hub would wait for ever
+            _log.warning("the hub was not told what is read here (%s); again soon", error.message)
+            await self._clock.sleep(ATTACH_AGAIN_S)
+            if self._fed.is_set():
+                await self._attach_again()
+            return
         for run_id, head in heads.items():
             if (tail := self._tails.get(run_id)) is not None:
                 tail.advance(head)

@@ -44,6 +44,7 @@ class Feed:
         self._news.set()
 
     async def __aiter__(self) -> AsyncIterator[list[FeedItem]]:
+        yield []  # at once: the door learns that it is attached
         while True:
             try:
                 async with asyncio.timeout(IDLE_S):

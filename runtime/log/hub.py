@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from runtime.clock import Clock
-from runtime.errors import Conflict, HeadraceError, InternalError, NotFound, SequenceConflict, StoreUnavailable
+from runtime.errors import Conflict, HeadraceError, InternalError, NotFound, StoreUnavailable
 from runtime.events.catalog import RunCancelRequested
 from runtime.events.codec import encode
 from runtime.events.envelope import Draft, Stored
@@ -32,6 +32,9 @@ MAX_CONFLICTS = 5
 
 REFUSED_WHEN_CANCELLED = frozenset({"turn.started", "tool.called"})
 """Intents nobody may write once a cancel request stands (JOURNAL.md 1.11, 7)."""
+
+CANCEL_AGAIN_S = 1.0
+"""Pause before a run nobody reads is cancelled again, when the store was away."""
 
 LOST_DOOR_GRACE_S = 30.0
 """Least time readers get to come back after their door was lost (JOURNAL.md 1.11, 9)."""
@@ -77,12 +80,15 @@ class Hub:
         self._feeds = Feeds()
         self._timers: dict[str, asyncio.Task[None]] = {}
         self._committer: asyncio.Task[None] | None = None
+        self._committing = False
+        self._stopped = False
         self._door_seq = 0
         self.counts = Counts()
 
     async def start(self) -> None:
         """Open the log and begin to commit."""
         await self._store.open()
+        self._stopped = False
         self._committer = asyncio.create_task(self._commit_forever(), name="hub-committer")
 
     async def stop(self) -> None:
@@ -90,8 +96,9 @@ class Hub:
         for timer in self._timers.values():
             timer.cancel()
         if self._committer is not None:
-            while self._pending:
+            while self._pending or self._committing:
                 await asyncio.sleep(0.005)
+            self._stopped = True
             self._committer.cancel()
             await asyncio.gather(self._committer, return_exceptions=True)
         self._feeds.close()
@@ -138,6 +145,8 @@ class Hub:
             raise InternalError(f"the cancel request was refused: {outcome}")
 
     def _enqueue(self, pending: _Pending) -> asyncio.Future[Appended]:
+        if self._stopped:
+            raise StoreUnavailable("the hub has stopped")
         self._pending.append(pending)
         self._arrived.set()
         return pending.done
@@ -147,20 +156,44 @@ class Hub:
             await self._arrived.wait()
             self._arrived.clear()
             batch, self._pending = self._pending, []
+            self._committing = True
             try:
                 await self._commit(batch)
             except HeadraceError as error:
                 _fail(batch, error)
-            except Exception as error:  # the committer must outlive any one batch: whoever waits is told
-                _log.exception("a batch of %d appends failed", len(batch))
-                _fail(batch, StoreUnavailable(f"the store failed: {error}"))
+            except Exception:  # the committer must outlive any one batch, and a bad append spoil no other
+                _log.exception("a batch of %d appends failed; each is tried alone", len(batch))
+                await self._commit_each([pending for pending in batch if not pending.done.done()])
+            finally:
+                self._committing = False
+
+    async def _commit_each(self, batch: list[_Pending]) -> None:
+        """Find the append that no store can take: those that were committed after all are recognised as repeats."""
+        for pending in batch:
+            try:
+                await self._commit([pending])
+            except HeadraceError as error:
+                _fail([pending], error)
+            except Exception:
+                _log.exception("an append to run %r cannot be stored", pending.append.run_id)
+                self._heads.pop(pending.append.run_id, None)
+                self.counts.add("refused_rejected")
+                _answer(pending, Appended("rejected"))
 
     async def _commit(self, batch: list[_Pending]) -> None:
-        await self._load({p.append.run_id for p in batch} - self._heads.keys())
-        ready = [p for p in batch if not self._refused(p)]
+        run_ids = {p.append.run_id for p in batch}
+        await self._load(run_ids - self._heads.keys())
+        try:
+            await self._write([p for p in batch if not self._refused(p)])
+        finally:
+            self._forget_ended(run_ids)
+
+    async def _write(self, ready: list[_Pending]) -> None:
         if not ready:
             return
-        expected = {p.append.run_id: self._heads[p.append.run_id].last_seq for p in ready}
+        # Held here: settling one write may drop its run's head before the next write of that run is settled.
+        heads = {p.append.run_id: self._heads[p.append.run_id] for p in ready}
+        expected = {run_id: head.last_seq for run_id, head in heads.items()}
         writes = []
         for pending in ready:
             item = pending.append
@@ -171,7 +204,7 @@ class Hub:
                 Write(item.run_id, epoch, seq, item.publisher, item.publisher_seq, item.records, pending.cancel)
             )
         for pending, written in zip(ready, await self._store.append(writes), strict=True):
-            self._settle(pending, written)
+            self._settle(pending, heads[pending.append.run_id], written)
         self.counts.add("commits")
         self.counts.add("appends", len(ready))
 
@@ -183,6 +216,8 @@ class Hub:
             head = _head_of(run)
             head.dispatches = await self._dispatches(run_id)
             self._heads[run_id] = head
+            if not head.ended and run_id not in self._timers:
+                self._left(run_id, least_s=LOST_DOOR_GRACE_S)  # a hub before this one may have had readers of it
 
     async def _dispatches(self, run_id: str) -> dict[str, int]:
         """The highest dispatch of each stage, from the log: what a new hub needs to refuse superseded agents."""
@@ -223,9 +258,8 @@ class Hub:
             return "cancelled"
         return None
 
-    def _settle(self, pending: _Pending, written: Written) -> None:
+    def _settle(self, pending: _Pending, head: _Head, written: Written) -> None:
         item = pending.append
-        head = self._heads[item.run_id]
         match written.outcome:
             case "committed":
                 self._committed(pending, head, written)
@@ -245,8 +279,8 @@ class Hub:
         self._heads.pop(pending.append.run_id, None)
         self.counts.add("conflicts")
         if pending.conflicts > MAX_CONFLICTS:
-            if not pending.done.done():
-                pending.done.set_exception(SequenceConflict(f"run {pending.append.run_id} kept moving under the hub"))
+            _log.error("run %s kept moving under the hub", pending.append.run_id)
+            _answer(pending, Appended("rejected"))  # an answer, not an exception: its batch has other runs in it
             return
         self._enqueue(pending)
 
@@ -266,8 +300,12 @@ class Hub:
         self._feeds.publish(item.run_id, head.last_seq, events)
         if head.ended:
             self._forget_timer(item.run_id)
-            if not self._feeds.watchers(item.run_id):
-                self._heads.pop(item.run_id, None)
+
+    def _forget_ended(self, run_ids: set[str]) -> None:
+        for run_id in run_ids:
+            head = self._heads.get(run_id)
+            if head is not None and head.ended and not self._feeds.watchers(run_id):
+                del self._heads[run_id]
 
     # --- ownership ---------------------------------------------------------------------------------------------------
 
@@ -296,10 +334,14 @@ class Hub:
         for run_id in run_ids:
             self._feeds.watch(door, run_id)
             self._forget_timer(run_id)
-            run = await self._store.get(run_id)
+            try:
+                run = await self._store.get(run_id)
+                if run is not None and run_id not in self._heads and not run.terminal:
+                    await self._load({run_id})
+            except HeadraceError:  # the door counts this run as not watched: a watcher nobody stands for would keep it going
+                await self.unwatch(door, [run_id])
+                raise
             heads[run_id] = run.last_seq if run is not None else 0
-            if run is not None and run_id not in self._heads and not run.terminal:
-                await self._load({run_id})
         return heads
 
     async def unwatch(self, door: str, run_ids: Sequence[str]) -> None:
@@ -333,14 +375,19 @@ class Hub:
 
     async def _cancel_after(self, run_id: str, seconds: float) -> None:
         await self._clock.sleep(seconds)
-        self._timers.pop(run_id, None)
-        if self._feeds.watchers(run_id):
-            return
-        try:
-            await self.cancel(run_id, "disconnect")
-            self.counts.add("cancelled_by_disconnect")
-        except (Conflict, NotFound):
-            _log.debug("run %s ended before its grace did", run_id)
+        while not self._feeds.watchers(run_id):
+            try:
+                await self.cancel(run_id, "disconnect")
+                self.counts.add("cancelled_by_disconnect")
+                break
+            except (Conflict, NotFound):
+                _log.debug("run %s ended before its grace did", run_id)
+                break
+            except HeadraceError as error:
+                _log.warning("run %s, which nobody reads, could not be cancelled yet: %s", run_id, error.message)
+                await self._clock.sleep(CANCEL_AGAIN_S)
+        if self._timers.get(run_id) is asyncio.current_task():
+            del self._timers[run_id]
 
     def _forget_timer(self, run_id: str) -> None:
         timer = self._timers.pop(run_id, None)

@@ -15,7 +15,16 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from runtime.clock import Clock
-from runtime.errors import Fenced, HeadraceError, NotFound, RunCancelled, RunEnded, StoreUnavailable, Superseded
+from runtime.errors import (
+    Fenced,
+    HeadraceError,
+    InternalError,
+    NotFound,
+    RunCancelled,
+    RunEnded,
+    StoreUnavailable,
+    Superseded,
+)
 from runtime.events.envelope import Record
 from runtime.log.wire import Append, Appended, AppendOutcome
 from runtime.telemetry import Counts, logger
@@ -34,6 +43,7 @@ _REFUSALS: dict[AppendOutcome, tuple[type[HeadraceError], str]] = {
     "ended": (RunEnded, "the run has ended"),
     "cancelled": (RunCancelled, "a cancel request stands"),
     "unknown_run": (NotFound, "there is no such run"),
+    "rejected": (InternalError, "the log could not take what was written"),
 }
 
 
@@ -221,6 +231,11 @@ class Publisher:
                 self.counts.add("resent")
                 await self._clock.sleep(pause)
                 pause = min(pause * 2, 1.0)
+            except Exception as error:  # a defect beyond the hub: the flusher must outlive it, and whoever waits is told
+                _log.exception("a batch of %d appends failed", len(taken))
+                for lane, _ in taken:
+                    lane.fail(InternalError(f"the hub failed: {type(error).__name__}"))
+                return
         for (lane, _), answer in zip(taken, answers, strict=True):
             lane.acknowledged(answer)
         self.counts.add("flushes")

@@ -28,7 +28,8 @@ class Append:
     """True for agents: refused as soon as a cancel request stands. Executors may still write the end."""
 
 
-AppendOutcome = Literal["committed", "fenced", "superseded", "ended", "cancelled", "unknown_run"]
+AppendOutcome = Literal["committed", "fenced", "superseded", "ended", "cancelled", "unknown_run", "rejected"]
+"""``rejected``: this append alone cannot be stored, now or later; the others of its batch are not touched by it."""
 
 
 @dataclass(frozen=True, slots=True)

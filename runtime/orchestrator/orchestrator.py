@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 import runtime.errors as errors
@@ -16,7 +16,7 @@ from runtime.errors import HeadraceError, OutputInvalid
 from runtime.events import catalog as ev
 from runtime.events.brief import Brief
 from runtime.events.plan import Plan
-from runtime.events.transcript import advance
+from runtime.events.transcript import Transcript, advance
 from runtime.log.publisher import Lane, Publisher
 from runtime.orchestrator.validate import (
     PLAN_SCHEMA,
@@ -49,6 +49,11 @@ class PlanRequest:
     epoch: int
     question: str
     has_documents: bool
+    verdict: ev.GuardrailVerdict | None = None
+    """What the guardrail said before a takeover: it is not asked again."""
+    titled: bool = False
+    transcripts: Mapping[str, Transcript] = field(default_factory=dict)
+    """Planning agents' conversations as the log has them: a completed turn is never repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +174,9 @@ class Orchestrator:
         )
 
     async def _verdict(self, request: PlanRequest, lane: Lane) -> VerdictAnswer | None:
+        if request.verdict is not None:
+            known = request.verdict
+            return VerdictAnswer(allowed=known.allowed, category=known.category, reason=known.reason)
         emitter = self._emitter(lane, "guardrail")
         fatal = self._guardrail_failure == "stop"
         brief = Brief(question=request.question)
@@ -183,6 +191,8 @@ class Orchestrator:
         return answer
 
     async def _title(self, request: PlanRequest, lane: Lane) -> None:
+        if request.titled:
+            return
         emitter = self._emitter(lane, "titler")
         brief = Brief(question=request.question)
         title = await self._ask("titler", request, brief, TITLE_SCHEMA, emitter, title_of, fatal=False)
@@ -211,7 +221,8 @@ class Orchestrator:
         limit = min(self._timeout_s, self._planners[name].timeout_s)
         try:
             async with asyncio.timeout(limit):
-                question = PlanningRequest(request.run_id, request.epoch, brief, schema)
+                before = request.transcripts.get(name, Transcript())
+                question = PlanningRequest(request.run_id, request.epoch, brief, schema, before)
                 answer = await self._valid(self._agents[name], question, emitter, validate)
         except TimeoutError as error:
             failure: HeadraceError = errors.StageFailed(f"no answer within {limit:g} s", "planning_timeout", 1, True)
@@ -226,10 +237,12 @@ class Orchestrator:
     async def _valid(
         self, agent: AgentPort, question: PlanningRequest, emitter: Emitter, validate: Callable[[str], T]
     ) -> T:
-        for attempt in range(1, REPAIRS + 2):
-            result = await agent.run_planning(question)
+        for attempt in range(question.transcript.repairs + 1, REPAIRS + 2):
+            transcript = question.transcript
+            if not transcript.finished():
+                transcript = (await agent.run_planning(question)).transcript
             try:
-                return validate(result.text)
+                return validate(transcript.text())
             except OutputInvalid as error:
                 if attempt > REPAIRS:
                     raise
@@ -237,7 +250,7 @@ class Orchestrator:
                     failure=error.code, message=error.message, attempt=attempt, of=REPAIRS + 1, delay_s=0.0
                 )
                 await emitter.commit(said)
-                question = replace(question, transcript=advance(result.transcript, said, None, None))
+                question = replace(question, transcript=advance(transcript, said, None, None))
         raise AssertionError("unreachable: the last attempt returned or raised")
 
     def _emitter(self, lane: Lane, agent: str | None) -> Emitter:

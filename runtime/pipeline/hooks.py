@@ -142,8 +142,9 @@ def _load(path: str) -> Hook:
     module, _, name = path.partition(":")
     try:
         hook = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigurationError(f"hooks: {path!r} cannot be loaded ({error}); write module:function") from error
+    except (Exception, SystemExit) as error:  # a user's module: whatever it does when it is imported
+        cause = f"{type(error).__name__}: {error}"
+        raise ConfigurationError(f"hooks: {path!r} cannot be loaded ({cause}); write module:function") from error
     if not callable(hook):
         raise ConfigurationError(f"hooks: {path!r} is not a function")
     return hook  # type: ignore[no-any-return]  # a border: what an import path leads to has no type

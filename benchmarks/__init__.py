@@ -1,0 +1,1 @@
+"""Measurements of Headrace, as ratios side by side: ``python -m benchmarks --help``; the method is in ``README.md``."""

@@ -1,0 +1,151 @@
+"""A wrong setting is answered with one clear sentence, before anything starts; secrets stay where they are."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.config import Settings, from_json, load, to_json
+from runtime.errors import ConfigurationError
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("HEADRACE_", "ANTHROPIC_")):
+            monkeypatch.delenv(name)
+
+
+def refusal(**given: Any) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        load(**given)
+    return caught.value.message
+
+
+def test_without_any_setting_it_is_local_and_offline() -> None:
+    settings = load()
+    assert (settings.host, settings.chosen_model()) == ("127.0.0.1", "offline")
+    assert settings.data_dir.is_absolute()
+    assert settings.log_url() == f"sqlite:{settings.data_dir / 'log.db'}"
+
+
+def test_the_environment_sets_every_field_and_given_values_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_PORT", "9001")
+    monkeypatch.setenv("HEADRACE_MODULES", '["a.b"]')
+    monkeypatch.setenv("HEADRACE_MAX_PARALLEL", "2")
+    settings = load(port=9002, max_parallel=None)
+    assert (settings.port, settings.modules, settings.max_parallel) == (9002, ("a.b",), 2)
+
+
+def test_a_key_chooses_anthropic_and_an_explicit_model_wins_over_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-x")
+    assert load().chosen_model() == "anthropic"
+    assert load(model="offline").chosen_model() == "offline"
+
+
+def test_a_base_url_is_enough_for_a_server_without_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:11434")
+    assert load(model="anthropic").chosen_model() == "anthropic"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback_needs_no_authentication(host: str) -> None:
+    assert load(host=host).host == host
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "example.org", "", "localhost.example.org", "127.1"])
+def test_an_address_others_can_reach_is_refused_without_authentication(host: str) -> None:
+    message = refusal(host=host)
+    assert "reachable from outside" in message
+    assert "127.0.0.1" in message, "says what to do"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"port": 0}, "port: Input should be greater than or equal to 1"),
+        ({"port": "http"}, "port: Input should be a valid integer"),
+        ({"model": "gpt"}, "model: Input should be 'offline', 'local', 'anthropic' or 'scripted'"),
+        ({"max_parallel": 99}, "max_parallel: Input should be less than or equal to 16"),
+        ({"heartbeat_s": 16}, "heartbeat_s: Input should be less than or equal to 15"),
+        ({"colour": "red"}, "colour: Extra inputs are not permitted"),
+        ({"auth": "magic"}, "auth: Input should be 'none'"),
+        ({"guardrail_failure": "shrug"}, "guardrail_failure: Input should be 'stop' or 'continue'"),
+        ({"model": "anthropic"}, "set ANTHROPIC_API_KEY, or choose --model offline"),
+        ({"documents": Path("/no/such/folder")}, "documents '/no/such/folder' does not exist"),
+        ({"script": Path("/no/such.toml")}, "script '/no/such.toml' does not exist"),
+        ({"gguf": Path("/no/such.gguf")}, "gguf '/no/such.gguf' does not exist"),
+        ({"documents": Path(__file__)}, "is not a folder"),
+    ],
+)
+def test_each_mistake_is_one_sentence_that_names_the_setting(given: dict[str, Any], words: str) -> None:
+    message = refusal(**given)
+    assert words in message
+    assert "\n" not in message
+    assert "Value error" not in message
+    assert "pydantic" not in message
+
+
+def test_several_mistakes_are_told_at_once() -> None:
+    message = refusal(port=0, model="gpt")
+    assert "port:" in message
+    assert "model:" in message
+    assert message.count("; ") == 1
+
+
+def test_a_mistyped_variable_of_the_environment_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_PORT", "eighty")
+    assert refusal().startswith("port: ")
+
+
+def test_an_environment_value_that_is_no_json_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_MODULES", "my.module")
+    message = refusal()
+    assert '"modules"' in message
+    assert "write it as JSON" in message
+
+
+def test_settings_cannot_be_changed_after_they_are_read() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load().port = 1  # type: ignore[misc]
+
+
+def test_secrets_are_in_no_representation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-canary")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://user:pass-canary@127.0.0.1")
+    settings = load()
+    assert settings.anthropic_api_key == "sk-canary"
+    for text in (repr(settings), str(settings)):
+        assert "sk-canary" not in text
+    assert "canary" not in to_json(settings)
+
+
+def test_a_refusal_never_repeats_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-canary")
+    assert "sk-canary" not in refusal(port=0)
+
+
+def test_every_setting_travels_to_other_processes_and_secrets_by_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-canary")
+    settings = load(port=9001, data_dir=tmp_path, documents=tmp_path, modules=("a", "b"), agent_models={"x": "y:z"})
+    assert from_json(to_json(settings)) == settings
+    carried = set(json.loads(to_json(settings)))
+    assert carried == set(Settings.model_fields) - {"anthropic_api_key", "anthropic_base_url"}
+
+
+def test_paths_mean_the_same_in_a_process_with_another_working_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").mkdir()
+    settings = load(data_dir=Path("data"), documents=Path("docs"), document_roots=(Path("docs"),))
+    monkeypatch.chdir("/")
+    assert from_json(to_json(settings)) == settings
+    assert settings.documents == tmp_path / "docs"
+    assert settings.data_dir == tmp_path / "data"
