@@ -268,7 +268,7 @@ class Rig:
                     seen = [(e.type, e.stage) for e in self.truth._events[run_id]]
                     if condition(seen) or (run is not None and run.terminal):
                         return
-                    await asyncio.sleep(0.005)
+                    await asyncio.sleep(0.05)
         except TimeoutError:
             last = [(e.seq, e.epoch, e.type, e.stage) for e in self.truth._events[run_id][-20:]]
             raise AssertionError(f"run {run_id} is stuck: {await self.truth.get(run_id)}\n{last}") from None

@@ -31,6 +31,8 @@ ESSENTIAL = frozenset(
         "turn.failed",
         "tool.called",
         "tool.completed",
+        "tool.outcome_unknown",
+        "tool.arguments_invalid",
         "recovery.resumed",
         "recovery.retrying",
     }
