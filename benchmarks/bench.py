@@ -157,6 +157,7 @@ def _tell(child: subprocess.Popen[bytes], word: str) -> None:
 
 
 def _readable(child: subprocess.Popen[bytes], within_s: float) -> bool:
+    assert child.stdout is not None
     return bool(select.select([child.stdout], [], [], within_s)[0])
 
 

@@ -101,7 +101,7 @@ def _result(goal: str, target: float, load: str, ours: Rounds, naive: Rounds) ->
 
 
 def _speed(rounds: list[Round]) -> float:
-    return median(one.load["tokens_per_s"] for one in rounds)
+    return float(median(one.load["tokens_per_s"] for one in rounds))
 
 
 def _detail(load: str, ours: Rounds, naive: Rounds, wrong: list[str]) -> dict[str, Any]:

@@ -29,12 +29,14 @@ def run(bench: Bench) -> list[Result]:
     """Measure; one goal."""
     count = bench.sizes.plannings
     runs = []
-    with bench.ours(script((turn(SHORT, 20, 0),), planning_delay_s=DELAY_S)) as system:
-        with bench.progress.step(f"planning, {count} runs", (count + 1) * (DELAY_S + 0.5)):
-            _events(system.port)  # warm
-            for number in range(count):
-                runs.append(phase(_events(system.port)))
-                bench.progress.tick(f", {number + 1} of {count}")
+    with (
+        bench.ours(script((turn(SHORT, 20, 0),), planning_delay_s=DELAY_S)) as system,
+        bench.progress.step(f"planning, {count} runs", (count + 1) * (DELAY_S + 0.5)),
+    ):
+        _events(system.port)  # warm
+        for number in range(count):
+            runs.append(phase(_events(system.port)))
+            bench.progress.tick(f", {number + 1} of {count}")
     share = median(one["phase_s"] for one in runs) / (AGENTS * DELAY_S)
     measured = f"{share:.1%} ({median(one['phase_s'] for one in runs):.2f} s of {AGENTS * DELAY_S:g} s)"
     goal = f"Planning phase with three agents of equal delay, share of their sum, median of {count}"

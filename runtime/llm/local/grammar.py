@@ -87,7 +87,7 @@ def _quotes(sentences: Sequence[str]) -> list[str]:
     for i in range(len(sentences)):
         for more in range(QUOTED):
             later = " | ".join(f"q{k}_{more - 1}" for k in range(i + 1, last + 1)) if more else ""
-            rules.append(f'q{i}_{more}: s{i} (" " ({later}))?' if later else f"q{i}_{more}: s{i}")
+            rules.append(f'q{i}_{more}: s{i} ("\\n" ({later}))?' if later else f"q{i}_{more}: s{i}")
     return [f"quotes: {' | '.join(f'q{i}_{QUOTED - 1}' for i in range(last + 1))}", *rules]
 
 

@@ -4,11 +4,11 @@ Found out with the real weights, and the reason for each rule:
 
 - system prompts written for large models, tags and long tool descriptions make it ramble: it gets one line, two worked
   examples as earlier turns, and the question as ``Question: ...``;
-- left to choose, it answered from its head instead of calling a tool (two of two tries): the first tool on offer is forced until a result is in the conversation, then none is
-  offered;
-- its own paragraphs on given passages were wrong or ran in circles in all of 18 tries (three prompts, with and without a repeat
-  penalty, three questions): so after a search it may only
-  choose whole sentences of the results. It selects, and cannot invent.
+- left to choose, it answered from its head instead of calling a tool (two of two tries): the first tool on offer is
+  forced until a result is in the conversation, then none is offered;
+- its own paragraphs on given passages were wrong or ran in circles in all of 18 tries (three prompts, with and without a
+  repeat penalty, three questions): so after a search it may only choose whole sentences of the results, with their marks.
+  It selects, and cannot invent.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ PASSAGE_CHARACTERS = 2400
 SENTENCES = 12
 """Offered for quoting, from the best results down."""
 _END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"'`(])")
+_HEADER = re.compile(r"\[(\d+)\] .+ \| ")
+"""What a passage of a search result begins with."""
 _MARKUP = re.compile(r"^\s*(<|\[\d|#|\||```|[-*] *$|\{|\})")
 
 
@@ -96,9 +98,15 @@ def sentences_of(request: MessagesRequest) -> tuple[str, ...]:
 
 
 def _sentences(text: str) -> list[str]:
-    prose = "\n".join("" if _MARKUP.match(line) else line.strip() for line in text.splitlines())
-    paragraphs = (" ".join(part.split()) for part in prose.split("\n\n"))
-    return [s for paragraph in paragraphs for s in _END.split(paragraph) if 30 <= len(s) <= 320 and s[-1] in ".!?"]
+    """The sentences of a tool's result, each with the mark of its passage, so that what is quoted stays cited."""
+    found: list[str] = []
+    for passage in text.split("\n\n"):
+        header = _HEADER.match(passage)
+        mark = f" [{header[1]}]" if header else ""
+        prose = " ".join("" if _MARKUP.match(line) else line.strip() for line in passage.splitlines())
+        sentences = _END.split(" ".join(prose.split()))
+        found += [s + mark for s in sentences if 30 <= len(s) <= 320 and s[-1] in ".!?"]
+    return found
 
 
 def _question(request: MessagesRequest) -> str:
