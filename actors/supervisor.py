@@ -112,20 +112,18 @@ class SupervisorHost:
 
     def _create(self, placement: Placement) -> ActorHandle[Any]:
         arguments = (self._settings_json, placement.subject) if placement.subject else (self._settings_json,)
-        return (
-            CLASSES[placement.kind]
-            .options(  # type: ignore[no-any-return]
-                name=placement.name,
-                namespace=NAMESPACE,
-                lifetime="detached",
-                get_if_exists=True,
-                max_restarts=-1,
-                max_task_retries=0,
-                enable_task_events=False,
-                **dict(placement.options),
-            )
-            .remote(*arguments)
+        actor = CLASSES[placement.kind].options(
+            name=placement.name,
+            namespace=NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            max_restarts=-1,
+            max_task_retries=0,
+            enable_task_events=False,
+            **dict(placement.options),
         )
+        handle: ActorHandle[Any] = actor.remote(*arguments)
+        return handle
 
     async def _watch_forever(self) -> None:
         while True:

@@ -68,7 +68,7 @@ def _ray(_: Settings) -> Check:
 
 
 def _memory(_: Settings) -> Check:
-    import psutil  # type: ignore[import-untyped]  # here: only this check needs it
+    import psutil  # here: only this check needs it
 
     free = psutil.virtual_memory().available / 2**30
     shared = psutil.disk_usage("/dev/shm").total / 2**30 if os.path.isdir("/dev/shm") else None

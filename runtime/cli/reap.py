@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Iterable
 
-import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
+import psutil
 
 MARK = "HEADRACE_FAMILY"
 """Environment variable that names the family a process belongs to."""

@@ -159,7 +159,8 @@ class StageDriver:
     def _finished(
         self, state: RunState, stage: StageState, result: StageResult | None, failure: Failure | None
     ) -> Finished:
-        assert state.plan is not None and state.accepted is not None  # stages exist only in planned runs
+        assert state.plan is not None  # stages exist only in planned runs
+        assert state.accepted is not None  # the first event of every run
         return Finished(
             question=state.accepted.input.question,
             plan=state.plan,

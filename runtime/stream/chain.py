@@ -25,7 +25,7 @@ from runtime.telemetry import Counts, logger
 _log = logger("chain")
 
 Phase = Literal["transform", "enrich", "process"]
-Step = Callable[[Draft], Draft | None | Awaitable[Draft | None]]
+Step = Callable[[Draft], Draft | Awaitable[Draft | None] | None]
 
 PHASES: tuple[Phase, ...] = ("transform", "enrich", "process")
 

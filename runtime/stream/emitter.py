@@ -61,21 +61,26 @@ class Emitter:
         self.stage = stage
         self.agent = agent
 
-    async def emit(self, event: Event, *, turn: int | None = None, attempt: int | None = None) -> None:
-        """Send without waiting for the commit. Raises when the writer has been shut out."""
-        await self._sink.offer(await self._record(event, turn, attempt))
+    async def emit(self, event: Event, *, turn: int | None = None, attempt: int | None = None) -> Event:
+        """Send without waiting for the commit; answers the event as it was written. Raises when the writer has been shut out."""
+        draft = await self._draft(event, turn, attempt)
+        await self._sink.offer(self._record(draft))
+        return draft.event
 
-    async def commit(self, *events: Event, turn: int | None = None, attempt: int | None = None) -> None:
-        """Send and wait until all of them, in one transaction, are durable."""
-        await self._sink.commit(*[await self._record(event, turn, attempt) for event in events])
+    async def commit(self, *events: Event, turn: int | None = None, attempt: int | None = None) -> tuple[Event, ...]:
+        """Send and wait until all of them, in one transaction, are durable; answers them as they were written."""
+        drafts = [await self._draft(event, turn, attempt) for event in events]
+        await self._sink.commit(*map(self._record, drafts))
+        return tuple(draft.event for draft in drafts)
 
     async def drain(self) -> None:
         """Wait until everything sent is durable."""
         await self._sink.drain()
 
-    async def _record(self, event: Event, turn: int | None, attempt: int | None) -> Record:
+    async def _draft(self, event: Event, turn: int | None, attempt: int | None) -> Draft:
         draft = Draft(event, self.stage, self.agent, turn, attempt)
         after = await self._chain.run(draft)
-        if event.type in ESSENTIAL and after.event.type != event.type:
-            after = draft
-        return encode(after, self.run_id, self._clock.now())
+        return draft if event.type in ESSENTIAL and after.event.type != event.type else after
+
+    def _record(self, draft: Draft) -> Record:
+        return encode(draft, self.run_id, self._clock.now())
