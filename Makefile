@@ -20,8 +20,8 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the locked dependencies into $(VENV) (two to five minutes the first time)"
 	@if command -v uv >/dev/null 2>&1; then \
-	  uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock && \
-	  uv pip install --quiet --python $(BIN)/python --no-deps --editable . ; \
+	  uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock && \
+	  uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps --editable . ; \
 	else \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on --require-hashes -r requirements.lock && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . ; \
@@ -32,7 +32,7 @@ setup-local: $(VENV)/.ready-local ## the same, with llama.cpp for --model local
 
 $(VENV)/.ready-local: $(VENV)/.ready requirements-local.lock
 	@if command -v uv >/dev/null 2>&1; then \
-	  uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-local.lock; \
+	  uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-local.lock; \
 	else \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-local.lock; \
 	fi

@@ -87,7 +87,7 @@ def _folder(script: str) -> Iterator[Path]:
 def _running(kind: str, command: list[str], folder: Path, tick: Callable[[], None]) -> Iterator[System]:
     port = _free_port()
     with open(folder / "output", "wb") as output:
-        began, wall = time.monotonic(), time.time()
+        began = time.monotonic()
         child = subprocess.Popen(
             [*command, "--port", str(port)],
             cwd=folder,
@@ -101,7 +101,7 @@ def _running(kind: str, command: list[str], folder: Path, tick: Callable[[], Non
     try:
         _wait_until_ready(child, folder / "output", tick)
         took = time.monotonic() - began
-        yield System(kind, child.pid, port, took, _stages(child.pid, wall))
+        yield System(kind, child.pid, port, took, _stages(child.pid))
     finally:
         _stop(child)
 
@@ -139,17 +139,17 @@ def _wait_until_ready(child: subprocess.Popen[bytes], output: Path, tick: Callab
     raise SystemFailed(f"it was not ready within {READY_WITHIN_S:.0f} s:\n{words[-2000:]}")
 
 
-def _stages(root: int, wall: float) -> dict[str, float]:
-    """When the first process of each kind was created: a breakdown of the start that costs nothing."""
+def _stages(root: int) -> dict[str, float]:
+    """When the first process of each kind was created, after the first of all: a breakdown of the start that costs nothing."""
     first: dict[str, float] = {}
     for member in tree(root):
         try:
-            after = round(member.create_time() - wall, 2)
-            name = member.label()
+            created, name = member.create_time(), member.label()
         except psutil.Error:
             continue
-        first[name] = min(after, first.get(name, after))
-    return dict(sorted(first.items(), key=lambda item: item[1]))
+        first[name] = min(created, first.get(name, created))
+    began = min(first.values(), default=0.0)
+    return {name: round(created - began, 2) for name, created in sorted(first.items(), key=lambda item: item[1])}
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:

@@ -16,6 +16,7 @@ from runtime.errors import ConfigurationError
 from runtime.llm.client import ModelNote
 from runtime.llm.local.note import AGENTS_FOR_DEFAULT_WEIGHTS, note_for
 from runtime.llm.offline.note import NOTE as OFFLINE_NOTE
+from runtime.llm.scripted import NOTE as SCRIPTED_NOTE
 from runtime.llm.weights import default_gguf
 from runtime.modules import collect, load_modules
 from runtime.pipeline.hooks import Hooks
@@ -64,7 +65,8 @@ class Composition:
         adapters = {ladder[0].partition(":")[0] for ladder in self.ladders.values()}
         if "local" in adapters:
             return (note_for(gguf_of(self.settings)),)
-        return (OFFLINE_NOTE,) if "offline" in adapters else ()
+        notes = {"offline": OFFLINE_NOTE, "scripted": SCRIPTED_NOTE}
+        return tuple(notes[adapter] for adapter in sorted(adapters & notes.keys()))
 
     def note(self) -> str | None:
         """The same as one text, for answers; None when there is nothing to say."""

@@ -99,8 +99,10 @@ def check_run(events: Sequence[Stored], *, ended: bool = True) -> list[Envelope]
         try:
             checker.see(e)
         except AssertionError as error:
-            history = "\n".join(f"{x.seq}.{x.epoch} {x.event.type} {x.stage} {x.agent} {x.turn}.{x.attempt}"
-                                for x in envelopes[max(0, e.seq - 40) : e.seq])
+            history = "\n".join(
+                f"{x.seq}.{x.epoch} {x.event.type} {x.stage} {x.agent} {x.turn}.{x.attempt}"
+                for x in envelopes[max(0, e.seq - 40) : e.seq]
+            )
             raise AssertionError(f"event {e.seq} ({e.event.type}): {error}\n{history}") from error
     assert checker.ended or not ended, f"the run has no terminal event; it stops at {envelopes[-1].event.type}"
     return envelopes

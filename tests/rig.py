@@ -28,9 +28,9 @@ from runtime.log.log import Created, Lease, Log, NewRun, Run
 from runtime.log.memory import MemoryLog
 from runtime.log.publisher import Publisher
 from runtime.log.wire import Append, Appended, CancelledBy, FeedItem
-from runtime.orchestrator.orchestrator import Orchestrator
 from runtime.pipeline.hooks import Hook, Hooks
 from runtime.recovery.policy import RetryPolicy
+from runtime.telemetry import Counts
 from runtime.tools.invoke import LocalToolRunner
 from runtime.tools.registry import Registry
 from runtime.tools.tool import Tool
@@ -149,9 +149,18 @@ class CountingClient:
 class Rig:
     """A system over one log. ``lose_*`` drops a part without any farewell; ``put_*`` makes a new one."""
 
-    def __init__(self, script: str = CHAIN, *, log: Log | None = None, hooks: Sequence[Hook] = (),
-                 tools: Sequence[Tool] = (), ttl_s: float = 10.0, clock: Clock | None = None,
-                 max_tool_calls: int | None = None, settings: Mapping[str, object] = {}) -> None:
+    def __init__(
+        self,
+        script: str = CHAIN,
+        *,
+        log: Log | None = None,
+        hooks: Sequence[Hook] = (),
+        tools: Sequence[Tool] = (),
+        ttl_s: float = 10.0,
+        clock: Clock | None = None,
+        max_tool_calls: int | None = None,
+        settings: Mapping[str, object] = {},
+    ) -> None:
         self.clock = clock or LoopClock()
         parts = compose(Settings(model="scripted", log="memory:", lease_ttl_s=ttl_s, **settings))  # type: ignore[arg-type]
         specs = dict(parts.specs)
@@ -159,8 +168,12 @@ class Rig:
             limit = specs["research"].max_tool_calls if max_tool_calls is None else max_tool_calls
             update = {"tools": tuple(tool.name for tool in tools), "max_tool_calls": limit}
             specs["research"] = specs["research"].model_copy(update=update)
-        self.parts = replace(parts, specs=specs, registry=Registry(tools) if tools else parts.registry,
-                             hooks=Hooks((*parts.hooks.hooks, *hooks)))
+        self.parts = replace(
+            parts,
+            specs=specs,
+            registry=Registry(tools) if tools else parts.registry,
+            hooks=Hooks((*parts.hooks.hooks, *hooks)),
+        )
         self.log: Log = log or MemoryLog(self.clock)
         self.truth: MemoryLog = self.log if isinstance(self.log, MemoryLog) else self.log.inner  # type: ignore[attr-defined]
         self.model = CountingClient(ScriptedClient(parse_script(script, "test"), self.clock))
@@ -197,9 +210,7 @@ class Rig:
         await publisher.start()
         agents = {spec_name: self._agent(spec_name, publisher) for spec_name in self.parts.specs}
         orchestrator = control.build_orchestrator(self.parts, agents, publisher, self.clock)
-        executor = control.build_executor(
-            self.parts, name, self.portal, orchestrator, agents, publisher, self.clock
-        )
+        executor = control.build_executor(self.parts, name, self.portal, orchestrator, agents, publisher, self.clock)
         self.publisher, self.agents, self.orchestrator = publisher, agents, orchestrator
         await executor.start()
         self.executors.append(executor)
@@ -209,7 +220,7 @@ class Rig:
     def _agent(self, name: str, publisher: Publisher) -> Agent:
         spec = self.parts.specs[name]
         rungs = (Rung("scripted:test", "test", self.model, spec.instructions),)
-        turn = TurnTools(rungs, RetryPolicy(), self.clock, lambda: 0.5, _counts())
+        turn = TurnTools(rungs, RetryPolicy(), self.clock, lambda: 0.5, Counts())
         tools = LoopTools(spec, turn, self.parts.registry, LocalToolRunner(self.clock), ".")
         return Agent(tools, publisher, self.parts.chain)
 
@@ -231,8 +242,15 @@ class Rig:
         executor._stopping = True
         await asyncio.gather(*(t for t in tasks if t is not None), return_exceptions=True)
 
-    async def ask(self, run_id: str = "r1", *, question: str = "Why?", deadline_s: float = 3600.0,
-                  begin: bool = True, tool_calls: int = 200) -> str:
+    async def ask(
+        self,
+        run_id: str = "r1",
+        *,
+        question: str = "Why?",
+        deadline_s: float = 3600.0,
+        begin: bool = True,
+        tool_calls: int = 200,
+    ) -> str:
         """Create a run and hand it to the last executor."""
         limits = Limits(deadline_s=deadline_s, tool_calls=tool_calls)
         accepted = RunAccepted(input=RunInput(question=question), limits=limits)
@@ -287,12 +305,6 @@ class _Dead:
     async def append(self, batch: Sequence[Append]) -> list[Appended]:
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
-
-
-def _counts():  # type: ignore[no-untyped-def]
-    from runtime.telemetry import Counts
-
-    return Counts()
 
 
 @asynccontextmanager

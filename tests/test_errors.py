@@ -13,7 +13,10 @@ from runtime.errors import HeadraceError
 
 
 def tree(kind: type[HeadraceError]) -> list[type[HeadraceError]]:
-    return [kind, *(one for child in kind.__subclasses__() if child.__module__ == errors.__name__ for one in tree(child))]
+    return [
+        kind,
+        *(one for child in kind.__subclasses__() if child.__module__ == errors.__name__ for one in tree(child)),
+    ]
 
 
 ALL = tree(HeadraceError)

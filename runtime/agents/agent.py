@@ -104,7 +104,7 @@ class Agent:
                 raise errors.RunCancelled("cancelled by request") from error
             task.cancel()
             raise
-        except errors.HeadraceError:
+        except Exception:  # of whatever kind: what was said before it is durable when the caller learns of it
             if lane.failure is None:
                 await lane.drain()
             raise

@@ -28,7 +28,12 @@ def renumber(text: str, base: int) -> str:
 
 def highest_mark(conversation: Conversation) -> int:
     """The highest number a passage has in the conversation's tool results; 0 when there is none."""
-    return max((int(m[1]) for text in _tool_texts(conversation) for m in _HEADER.finditer(text)), default=0)
+    return max(map(highest_in, _tool_texts(conversation)), default=0)
+
+
+def highest_in(text: str) -> int:
+    """The highest number a passage has in one tool result; 0 when there is none."""
+    return max((int(m[1]) for m in _HEADER.finditer(text)), default=0)
 
 
 def passages(conversation: Conversation) -> dict[str, Source]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import runtime.errors as errors
-from runtime.agents.citations import citations_of, highest_mark, renumber
+from runtime.agents.citations import citations_of, highest_in, highest_mark, renumber
 from runtime.agents.request import StageRequest, StageResult
 from runtime.agents.spec import AgentSpec
 from runtime.agents.turn import Rung, TurnTools, take_turn
@@ -21,9 +21,12 @@ from runtime.events.messages import Conversation, Message, ToolUseBlock, dump_co
 from runtime.events.transcript import advance
 from runtime.llm.client import ModelRequest, ToolSpec
 from runtime.stream.emitter import Emitter
+from runtime.telemetry import logger
 from runtime.tools.invoke import Invocation, ToolRunner
 from runtime.tools.registry import Registry
 from runtime.tools.tool import Tool, ToolContext
+
+_log = logger("agents")
 
 MAX_PAUSES = 8
 """Continuations of one ``pause_turn`` chain (JOURNAL.md 1.5)."""
@@ -54,7 +57,8 @@ class StageLoop:
         self._transcript = request.transcript
         allowance = self._spec.max_tool_calls * (1 + request.transcript.resumes)
         self._allowance = min(allowance, request.transcript.tool_calls + request.tool_calls_left)
-        self._custom: set[asyncio.Task[None]] = set()
+        self._custom: set[asyncio.Task[ev.Event]] = set()
+        self._highest_mark = 0
 
     async def run(self) -> StageResult:
         """Work until there is an answer. Raises StageFailed, ToolCallLimitReached and the log's refusals."""
@@ -73,12 +77,19 @@ class StageLoop:
         return await self._finish()
 
     async def _turn(self) -> None:
+        attempts = 0
+
+        def request_for(rung: Rung, messages: Conversation, turn: int) -> ModelRequest:
+            nonlocal attempts
+            attempts += 1
+            return self._model_request(rung, messages, turn)
+
         try:
             self._transcript = await take_turn(
-                self._tools.turn, self._emitter, self._transcript, self._model_request, show=True
+                self._tools.turn, self._emitter, self._transcript, request_for, show=True
             )
         except errors.ModelError as error:
-            raise errors.StageFailed(error.message, error.code, self._transcript.attempt, error.retryable) from error
+            raise errors.StageFailed(error.message, error.code, attempts, error.retryable) from error
         match self._transcript.stop_reason:
             case "refusal":
                 raise errors.StageFailed("the model declined to answer", "refused")
@@ -138,9 +149,8 @@ class StageLoop:
             )
             for use in uses
         ]
-        if events:
-            await self._emitter.commit(*events, turn=self._transcript.turns_done)
-        for event in events:
+        written = await self._emitter.commit(*events, turn=self._transcript.turns_done) if events else ()
+        for event in written:
             self._transcript = advance(self._transcript, event, None, None)
 
     async def _call(self, use: ToolUseBlock) -> None:
@@ -154,6 +164,7 @@ class StageLoop:
             await self._say(ev.ToolOutcomeUnknown(call_id=use.id, name=use.name, known=known))
             return
         done = await self._tools.runner.run(tool, use.input, self._context(use, tool))
+        await asyncio.gather(*self._custom, return_exceptions=True)  # what the tool said comes before its result
         text = self._numbered(done)
         await self._say(
             ev.ToolCompleted(call_id=use.id, name=use.name, result=text, is_error=done.is_error, ms=done.ms)
@@ -162,7 +173,10 @@ class StageLoop:
     def _numbered(self, done: Invocation) -> str:
         if not done.citations:
             return done.text
-        return renumber(done.text, highest_mark(self._transcript.messages()))
+        # Taken at once: another call may be numbered before this one's result is in the transcript.
+        text = renumber(done.text, max(self._highest_mark, highest_mark(self._transcript.messages())))
+        self._highest_mark = highest_in(text)
+        return text
 
     def _context(self, use: ToolUseBlock, tool: Tool) -> ToolContext:
         loop = asyncio.get_running_loop()
@@ -177,18 +191,19 @@ class StageLoop:
 
     def _emit_custom(self, name: str, value: Any) -> None:
         """On the loop: hand a tool's own event over; a refusal shows at the loop's next write."""
-        task = asyncio.ensure_future(self._emitter.emit(ev.Custom(name=name, value=value)))
+        task = asyncio.create_task(self._emitter.emit(ev.Custom(name=name, value=value)), name=f"custom {name}")
         self._custom.add(task)
         task.add_done_callback(self._custom_done)
 
-    def _custom_done(self, task: asyncio.Task[None]) -> None:
+    def _custom_done(self, task: asyncio.Task[ev.Event]) -> None:
         self._custom.discard(task)
-        if not task.cancelled():
-            task.exception()  # retrieved: the lane that refused it refuses the loop's next write as well
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, errors.HeadraceError):  # a refusal shows at the next write
+            _log.error("an event of a tool of %s was not written: %s: %s", self._spec.name, task.get_name(), error)
 
     async def _say(self, event: ev.Event) -> None:
-        await self._emitter.emit(event, turn=self._transcript.turns_done)
-        self._transcript = advance(self._transcript, event, None, None)
+        written = await self._emitter.emit(event, turn=self._transcript.turns_done)
+        self._transcript = advance(self._transcript, written, None, None)
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
@@ -202,7 +217,13 @@ class StageLoop:
 
 
 def _from_any_thread(loop: asyncio.AbstractEventLoop, put: Callable[[str, Any], None], name: str, value: Any) -> None:
-    if not loop.is_closed():
+    try:
+        here = asyncio.get_running_loop() is loop
+    except RuntimeError:  # a thread without a loop
+        here = False
+    if here:
+        put(name, value)
+    elif not loop.is_closed():
         loop.call_soon_threadsafe(put, name, value)
 
 

@@ -17,9 +17,17 @@ import orjson
 from runtime.clock import Clock
 from runtime.errors import ModelError, ModelProtocolError
 from runtime.events import catalog as ev
-from runtime.events.messages import Conversation
+from runtime.events.messages import ContentBlock, Conversation, tool_uses
 from runtime.events.transcript import Transcript, advance
-from runtime.llm.client import Completed, ModelClient, ModelRequest, TextDelta, ThinkingDelta, ToolInputDelta
+from runtime.llm.client import (
+    Completed,
+    InvalidCall,
+    ModelClient,
+    ModelRequest,
+    TextDelta,
+    ThinkingDelta,
+    ToolInputDelta,
+)
 from runtime.recovery.policy import FallBack, Jitter, Retry, RetryPolicy
 from runtime.stream.emitter import Emitter
 from runtime.telemetry import Counts
@@ -64,8 +72,8 @@ async def take_turn(
         turn, attempt = transcript.next_attempt()
         tries, total = tries + 1, total + 1
         request = request_for(rung, transcript.messages(), turn)
-        started = ev.TurnStarted(model=rung.name, request_hash=_hash(request))
-        await emitter.commit(started, turn=turn, attempt=attempt)
+        announced = ev.TurnStarted(model=rung.name, request_hash=_hash(request))
+        (started,) = await emitter.commit(announced, turn=turn, attempt=attempt)
         transcript = advance(transcript, started, turn, attempt)
         try:
             done = await _attempt(rung, request, emitter, turn, attempt, show)
@@ -121,15 +129,15 @@ async def _attempt(
 async def _withdraw(
     emitter: Emitter, transcript: Transcript, error: ModelError, said: ev.Event, turn: int, attempt: int
 ) -> Transcript:
-    superseded = ev.TurnSuperseded(reason=error.code)
-    await emitter.commit(superseded, said, turn=turn, attempt=attempt)
+    superseded, _ = await emitter.commit(ev.TurnSuperseded(reason=error.code), said, turn=turn, attempt=attempt)
     return advance(transcript, superseded, turn, attempt)
 
 
 async def _complete(emitter: Emitter, transcript: Transcript, done: Completed, turn: int, attempt: int) -> Transcript:
+    content, invalid_calls = _runnable(done)
     events: list[ev.Event] = [
         ev.TurnCompleted(
-            content=done.content,
+            content=content,
             stop_reason=done.stop_reason,
             usage=done.usage,
             model=done.model,
@@ -137,13 +145,19 @@ async def _complete(emitter: Emitter, transcript: Transcript, done: Completed, t
         )
     ]
     events += [
-        ev.ToolArgumentsInvalid(call_id=call.call_id, name=call.name, message=call.problem)
-        for call in done.invalid_calls
+        ev.ToolArgumentsInvalid(call_id=call.call_id, name=call.name, message=call.problem) for call in invalid_calls
     ]
-    await emitter.commit(*events, turn=turn, attempt=attempt)
-    for event in events:
+    for event in await emitter.commit(*events, turn=turn, attempt=attempt):
         transcript = advance(transcript, event, turn, attempt)
     return transcript
+
+
+def _runnable(done: Completed) -> tuple[tuple[ContentBlock, ...], tuple[InvalidCall, ...]]:
+    """Content and invalid calls; calls of a turn cut at ``max_tokens`` are never run (JOURNAL.md 1.5), whatever the adapter says."""
+    cut = tool_uses(done.content) if done.stop_reason == "max_tokens" else ()
+    words = "the answer ended (max_tokens) before the call was whole"
+    invalid = tuple(InvalidCall(use.id, use.name, "", words) for use in cut)
+    return tuple(block for block in done.content if block not in cut), (*done.invalid_calls, *invalid)
 
 
 def _hash(request: ModelRequest) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -69,11 +70,18 @@ async def in_process(settings: Settings, clock: Clock | None = None) -> AsyncIte
             await local.stop()
 
 
-async def serve_in_process(settings: Settings) -> None:
-    """Serve the whole system from this process until signalled."""
+async def serve_in_process(settings: Settings, ready: Callable[[str], None]) -> None:
+    """Serve the whole system from this process until SIGINT or SIGTERM; ``ready`` is told the URL."""
     async with in_process(settings) as system:
-        config = uvicorn.Config(system.app, host=settings.host, port=settings.port, log_level="warning", lifespan="off")
-        await uvicorn.Server(config).serve()
+        listener = socket.create_server((settings.host, settings.port))
+        config = uvicorn.Config(system.app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2)
+        server = _QuietServer(config)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # ours, not uvicorn's: it would raise the signal again before the system below has stopped in order
+            loop.add_signal_handler(number, setattr, server, "should_exit", True)
+        ready(f"http://{settings.host}:{settings.port}")
+        await server.serve(sockets=[listener])
 
 
 @asynccontextmanager

@@ -60,6 +60,19 @@ def check_port(host: str, port: int) -> None:
             raise fail(words) from error
 
 
+def check_composition(settings: Settings) -> None:
+    """Make once here what every process will make of the settings: a mistake shows now, not in a process far away.
+
+    Raises ConfigurationError.
+    """
+    from runtime.composition import compose  # here: it imports all agents and tools, which --help must not pay for
+    from runtime.llm.script import load_script
+
+    compose(settings)
+    if settings.script is not None:
+        load_script(settings.script)
+
+
 def free_port() -> int:
     """A loopback port nobody uses just now."""
     with socket.socket() as probe:
@@ -95,19 +108,19 @@ def serve(settings: Settings, *, in_process: bool) -> int:
     """Run until SIGINT or SIGTERM; the exit code. Raises HeadraceError when the system cannot be started."""
     check_port(settings.host, settings.port)
     console = Console(stderr=True, highlight=False)
+    check_composition(settings)
     _print(console, model_sentence(settings))
     _print(console, f"data: {settings.data_dir}, runs in {settings.log_url()}")
     if in_process:
-        return _in_process(settings)
+        return _in_process(settings, console)
     return asyncio.run(_serve(settings, console))
 
 
-def _in_process(settings: Settings) -> int:
-    from runtime.bootstrap.system import (
-        serve_in_process,  # here: it imports every adapter, which --help must not pay for
-    )
+def _in_process(settings: Settings, console: Console) -> int:
+    from runtime.bootstrap.system import serve_in_process  # here: it imports every adapter, unlike --help
 
-    asyncio.run(serve_in_process(settings))
+    asyncio.run(serve_in_process(settings, lambda url: _print(console, f"ready at {url}; Ctrl-C stops it")))
+    _print(console, "stopped; nothing is left running")
     return 0
 
 
@@ -125,6 +138,7 @@ async def _serve(settings: Settings, console: Console) -> int:
             await parent.stop()
         for stop in stops:
             await stop
+        _print(console, "stopped; nothing is left running")
 
 
 async def _start_and_watch(parent: Parent, console: Console) -> int:

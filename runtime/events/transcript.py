@@ -42,7 +42,10 @@ LIMIT_NOTE = (
 """What an agent is told when it is resumed (the user's article, pattern 3)."""
 
 
-LAST_ANSWER_NOTE = "You have used all your tool calls, and no more are possible. Answer now with what you have found, and say what is missing."
+LAST_ANSWER_NOTE = (
+    "You have used all your tool calls, and no more are possible. Answer now with what you have found, and say what is "
+    "missing."
+)
 """What an agent is told after its last resume, with its tools off."""
 
 

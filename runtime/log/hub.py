@@ -338,7 +338,7 @@ class Hub:
                 run = await self._store.get(run_id)
                 if run is not None and run_id not in self._heads and not run.terminal:
                     await self._load({run_id})
-            except HeadraceError:  # the door counts this run as not watched: a watcher nobody stands for would keep it going
+            except HeadraceError:  # not watched, says the door: a watcher nobody stands for would keep the run going
                 await self.unwatch(door, [run_id])
                 raise
             heads[run_id] = run.last_seq if run is not None else 0

@@ -231,7 +231,7 @@ class Publisher:
                 self.counts.add("resent")
                 await self._clock.sleep(pause)
                 pause = min(pause * 2, 1.0)
-            except Exception as error:  # a defect beyond the hub: the flusher must outlive it, and whoever waits is told
+            except Exception as error:  # a defect beyond the hub: the flusher outlives it, whoever waits is told
                 _log.exception("a batch of %d appends failed", len(taken))
                 for lane, _ in taken:
                     lane.fail(InternalError(f"the hub failed: {type(error).__name__}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,13 +44,15 @@ BRIEF = Brief("Why is the sky blue?", task="Find out", position="step 1 of 1")
 Line = Sequence[Chunk] | errors.ModelError | Callable[[], AsyncGenerator[Chunk, None]]
 
 
-def says(*content: ContentBlock | str, stop: StopReason = "end_turn", invalid: Sequence[InvalidCall] = ()) -> list[Chunk]:
+def says(
+    *content: ContentBlock | str, stop: StopReason = "end_turn", invalid: Sequence[InvalidCall] = ()
+) -> list[Chunk]:
     blocks = tuple(TextBlock(text=block) if isinstance(block, str) else block for block in content)
     return [Completed(blocks, stop, Usage(output_tokens=1), "m", tuple(invalid))]
 
 
-def call(call_id: str, name: str, **arguments: Any) -> ToolUseBlock:
-    return ToolUseBlock(id=call_id, name=name, input=arguments)
+def call(call_id: str, tool: str, **arguments: Any) -> ToolUseBlock:
+    return ToolUseBlock(id=call_id, name=tool, input=arguments)
 
 
 class Lines:
@@ -65,8 +68,9 @@ class Lines:
         if isinstance(line, errors.ModelError):
             raise line
         if callable(line):
-            async for chunk in line():
-                yield chunk
+            async with aclosing(line()) as chunks:
+                async for chunk in chunks:
+                    yield chunk
             return
         for chunk in line:
             yield chunk
@@ -181,5 +185,3 @@ class Bench:
                 return
             await asyncio.sleep(0)
         raise AssertionError(f"no {kind.__name__} came")
-
-

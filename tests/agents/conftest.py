@@ -14,11 +14,12 @@ from tests.agents.bench import Bench
 
 
 @pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    """A publisher that flushes at once; as an indirect parameter, the seconds it holds back what nobody waits for."""
     clock = ManualClock()
     hub = Hub(MemoryLog(clock), clock)
     await hub.start()
-    publisher = Publisher("test", hub, clock, interval_s=0.0)
+    publisher = Publisher("test", hub, clock, interval_s=getattr(request, "param", 0.0))
     await publisher.start()
     made = Bench(clock, hub, publisher)
     await made.begin()

@@ -19,7 +19,7 @@ from runtime.events.texts import Texts
 from runtime.events.transcript import LIMIT_NOTE
 from runtime.llm.client import Chunk, InvalidCall, TextDelta
 from runtime.recovery.policy import RetryPolicy
-from runtime.stream.chain import enrich, process
+from runtime.stream.chain import enrich, process, transform
 from runtime.tools.tool import Citation, ToolContext, ToolResult, tool
 from tests.agents.bench import BRIEF, RUN, STAGE, WORKER, Bench, Lines, Played, call, says
 
@@ -31,8 +31,9 @@ def look(at: str) -> str:
 
 
 @tool(kind="at_most_once")
-async def send(to: str) -> str:
+async def send(to: str, context: ToolContext) -> str:
     """Send something that cannot be taken back."""
+    context.emit("sending", to)
     await asyncio.Event().wait()
     return to
 
@@ -55,6 +56,10 @@ tool_calls = [{ name = "look", input = { at = "a{turn}" } }, { name = "look", in
 turn = 3
 text = "That is all."
 """
+
+
+LAZY = pytest.mark.parametrize("bench", [30.0], indirect=True)
+"""A publisher that writes only what somebody waits for: whatever is not waited for is missing in the log."""
 
 
 def results(request: Any) -> list[ToolResultBlock]:
@@ -89,7 +94,9 @@ async def test_answers_keep_the_order_of_the_calls_when_the_first_takes_longest(
             first_may_end.set()
         return f"waited for {for_}"
 
-    model = Lines(says(call("c1", "wait", for_="other"), call("c2", "wait", for_="none"), stop="tool_use"), says("Done."))
+    model = Lines(
+        says(call("c1", "wait", for_="other"), call("c2", "wait", for_="none"), stop="tool_use"), says("Done.")
+    )
     await bench.work(model, tools=[wait])
     assert [c.call_id for c in await bench.events(ev.ToolCompleted)] == ["c2", "c1"], "they ran side by side"
     assert [r.tool_use_id for r in results(model.asked[1])] == ["c1", "c2"]
@@ -145,6 +152,7 @@ async def test_a_turn_is_announced_durably_before_the_model_is_asked(bench: Benc
     assert seen == [["turn.started"]]
 
 
+@LAZY
 async def test_everything_is_durable_when_the_call_returns(bench: Bench) -> None:
     result = await bench.work(Played(LOOK_TWICE), tools=[look])
     assert (await bench.events(ev.TurnCompleted))[-1].content == (TextBlock(text=result.text),)
@@ -236,6 +244,7 @@ async def test_a_tools_own_events_are_in_the_log_before_its_result(bench: Bench,
     assert [e.value for e in await bench.events(ev.Custom)] == [{"done": 0.5}, {"done": 1.0}]
 
 
+@LAZY
 async def test_a_tools_own_events_are_durable_when_the_call_ends_however_slow_the_chain(bench: Bench) -> None:
     @enrich("object")
     async def slow(draft: Draft) -> Draft:
@@ -282,6 +291,7 @@ async def reach_limit(bench: Bench, model: Any, **more: Any) -> tuple[Any, error
     return request, caught.value
 
 
+@LAZY
 async def test_the_limit_carries_exactly_the_conversation_the_log_folds_to(bench: Bench) -> None:
     _, limit = await reach_limit(bench, Played(ALWAYS_LOOK))
     first, *rest = load_conversation(limit.conversation)
@@ -411,6 +421,13 @@ async def test_a_failure_goes_back_off_and_then_to_the_next_model(bench: Bench) 
     assert other.asked[0].model == "model-2"
 
 
+async def test_the_next_model_has_all_its_attempts(bench: Bench) -> None:
+    away = errors.ModelOverloaded("away")
+    other = Lines(away, away, away, says("Blue."))
+    assert (await bench.work(Lines(away), other)).text == "Blue."
+    assert len(other.asked) == 4
+
+
 async def test_when_every_model_is_exhausted_the_turn_and_the_stage_fail_with_the_cause(bench: Bench) -> None:
     policy = RetryPolicy(attempts=2)
     models = Lines(errors.ModelOverloaded("away")), Lines(errors.ModelUnauthorized("no key"))
@@ -471,10 +488,10 @@ async def test_a_stream_without_a_message_is_the_providers_fault_and_retried(ben
 
 
 async def interrupted(bench: Bench, tool_: Any, name: str) -> None:
-    """An agent that dies between a tool's intent and its result."""
+    """An agent that dies while its tool works, between intent and result."""
     agent = bench.agent(Lines(says(call("c1", name, to="x"), stop="tool_use")), tools=[tool_])
     task = asyncio.ensure_future(agent.run_stage(await bench.dispatched()))
-    await bench.until(ev.ToolCalled)
+    await bench.until(ev.Custom)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
@@ -506,6 +523,7 @@ async def test_an_idempotent_effect_is_repeated_with_the_same_key(bench: Bench) 
     async def put(to: str, context: ToolContext) -> str:
         """Put."""
         keys.append(context.idempotency_key)
+        context.emit("putting", to)
         if len(keys) == 1:
             await asyncio.Event().wait()
         return "put"
@@ -565,6 +583,7 @@ async def search(for_: str) -> ToolResult:
     return ToolResult(text, citations)
 
 
+@LAZY
 async def test_passages_are_numbered_through_a_stage_and_marks_become_citations(bench: Bench) -> None:
     model = Lines(
         says(call("c1", "search", for_="sea"), stop="tool_use"),
@@ -618,12 +637,33 @@ async def test_cancelling_stops_a_model_in_mid_stream_and_closes_it(bench: Bench
     assert agent.statistics()["runs"] == 0
 
 
+async def test_a_stream_whose_events_cannot_be_written_is_closed_at_once(bench: Bench) -> None:
+    closed: list[bool] = []
+
+    @transform("token")
+    def broken(draft: Draft) -> Draft:
+        raise KeyError("a bug")
+
+    async def endless() -> AsyncGenerator[Chunk, None]:
+        try:
+            while True:
+                yield TextDelta("word ")
+        finally:
+            closed.append(True)
+
+    agent = bench.agent(Lines(endless), chain=[broken])
+    with pytest.raises(KeyError):
+        await agent.run_stage(await bench.dispatched())
+    assert closed == [True], "nobody pays for a stream nobody reads"
+
+
 async def test_cancelling_stops_tools_and_nothing_is_started_after(bench: Bench) -> None:
     stopped: list[str] = []
 
     @tool
-    async def wait() -> str:
+    async def wait(context: ToolContext) -> str:
         """Wait."""
+        context.emit("waiting", True)
         try:
             await asyncio.Event().wait()
         finally:
@@ -633,7 +673,7 @@ async def test_cancelling_stops_tools_and_nothing_is_started_after(bench: Bench)
     model = Lines(says(call("c1", "wait"), call("c2", "wait"), stop="tool_use"))
     agent = bench.agent(model, tools=[wait])
     task = asyncio.ensure_future(agent.run_stage(await bench.dispatched()))
-    await bench.until(ev.ToolCalled)
+    await bench.until(ev.Custom)
     await agent.cancel(RUN)
     with pytest.raises(errors.RunCancelled):
         await task
@@ -664,6 +704,7 @@ async def test_a_caller_that_goes_away_is_not_told_the_run_was_cancelled(bench: 
     assert agent.statistics()["runs"] == 0
 
 
+@LAZY
 async def test_a_stage_past_its_time_fails_and_what_it_said_is_durable(bench: Bench) -> None:
     async def endless() -> AsyncGenerator[Chunk, None]:
         yield TextDelta("The sky ")
@@ -674,6 +715,19 @@ async def test_a_stage_past_its_time_fails_and_what_it_said_is_durable(bench: Be
     assert (caught.value.reason, caught.value.can_retry) == ("stage_timeout", True)
     assert caught.value.message == "worker took longer than 0.05 s"
     assert [e.text for e in await bench.events(ev.TurnDelta)] == ["The sky "]
+
+
+@LAZY
+async def test_a_bug_in_a_users_transform_is_raised_as_it_is_after_what_was_said_is_durable(bench: Bench) -> None:
+    @transform("object")
+    def broken(draft: Draft) -> Draft:
+        raise KeyError("a bug")
+
+    agent = bench.agent(Played('[[turn]]\ntext = "Blue it is."'), chain=[broken])
+    with pytest.raises(KeyError):
+        await agent.run_stage(await bench.dispatched())
+    assert "".join(e.text for e in await bench.events(ev.TurnDelta)) == "Blue it is."
+    assert agent.statistics()["runs"] == 0
 
 
 async def test_stages_of_one_agent_run_side_by_side_and_cancelling_one_run_spares_the_other(bench: Bench) -> None:

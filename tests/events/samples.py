@@ -70,5 +70,11 @@ def _plain(kind: Any, name: str) -> Any:
         return Plan(todos=(first, Todo(id="two", title="Second", agent="writing", depends_on=("one",))))
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return sample(kind)
-    plain: dict[Any, Any] = {str: f"a {name}: é “–” \n 😀", int: 3, float: 2.5, bool: True, Any: [None, {"deep": [1.5]}]}
+    plain: dict[Any, Any] = {
+        str: f"a {name}: é “–” \n 😀",
+        int: 3,
+        float: 2.5,
+        bool: True,
+        Any: [None, {"deep": [1.5]}],
+    }
     return plain[kind]

@@ -38,7 +38,12 @@ def stage_done(output: str, **more: Any) -> ev.StageCompleted:
 
 def stage_failed(decision: str) -> ev.StageFailed:
     return ev.StageFailed(
-        todo="one", title="Find", code="overloaded", message="m", attempts=1, decision=decision  # type: ignore[arg-type]
+        todo="one",
+        title="Find",
+        code="overloaded",
+        message="m",
+        attempts=1,
+        decision=decision,  # type: ignore[arg-type]
     )
 
 
@@ -66,7 +71,11 @@ def test_a_whole_run_folds_to_what_happened() -> None:
     assert (state.status, state.terminal, state.title) == ("completed", True, "Sky")
     assert (state.usage, state.models) == (usage, {"research": "scripted:x"})
     assert (state.run_id, state.last_seq, state.last_at, state.accepted_at) == ("run", 14, 1014.0, 1001.0)
-    assert (state.agents["titler"].status, state.agents["titler"].ms, state.agents["titler"].model) == ("completed", 12, "m")
+    assert (state.agents["titler"].status, state.agents["titler"].ms, state.agents["titler"].model) == (
+        "completed",
+        12,
+        "m",
+    )
     one, two = state.stages["one"], state.stages["two"]
     assert (one.status, one.dispatch, one.transcript.text()) == ("completed", 1, "Blue [1].")
     assert [c.location for c in one.citations] == ["a.md:1"]

@@ -62,9 +62,11 @@ def test_thinking_and_tool_input_are_no_text() -> None:
     call = ToolUseBlock(id="c", name="t", input={})
     texts = told(
         at(ev.TurnDelta(kind="thinking", text="hm")),
+        at(ev.TurnDelta(text="Ye")),
         at(ev.TurnDelta(kind="tool_input", text="{", call_id="c", name="t")),
-        at(completed(ThinkingBlock(thinking="hm"), TextBlock(text="Yes"), call)),
     )
+    assert texts.of_stage("s") == "Ye"
+    texts.apply(at(completed(ThinkingBlock(thinking="hm"), TextBlock(text="Yes"), call)))
     assert texts.of_stage("s") == "Yes"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 import runtime.executor.run as run_module
 from runtime.pipeline.hooks import Continue, Decision, Finished, Stop, stop_when
 from runtime.tools.tool import tool
-from tests.rig import CHAIN, PLANNING, Rig, running, types
+from tests.rig import CHAIN, PLANNING, running, types
 from tests.virtual_time import virtual_time
 
 PAIR = (
@@ -212,7 +213,9 @@ async def look(what: str) -> str:
     return f"seen {what}"
 
 
-GREEDY = PLANNING + """
+GREEDY = (
+    PLANNING
+    + """
 [[turn]]
 agent = "planner"
 [turn.output]
@@ -226,6 +229,7 @@ input = { what = "turn {turn}" }
 [[turn]]
 text = "what I have"
 """
+)
 
 
 @virtual_time
@@ -241,8 +245,9 @@ async def test_the_tool_limit_resumes_three_times_then_tools_are_off() -> None:
     assert (done.partial, done.output) == (True, "what I have")
     last = rig.model.requests[-1]
     assert last.tool_choice == "none"
-    assert [r.tool_choice for r in rig.model.requests[:-1] if r.agent == "research"] == [None] * (len(
-        [r for r in rig.model.requests if r.agent == "research"]) - 1)
+    assert [r.tool_choice for r in rig.model.requests[:-1] if r.agent == "research"] == [None] * (
+        len([r for r in rig.model.requests if r.agent == "research"]) - 1
+    )
     assert "used all your tool calls" in last.messages[-1].text()
     assert [e.event.dispatch for e in log if e.event.type == "stage.dispatched"] == [1, 2, 3, 4, 5]
 
@@ -253,7 +258,7 @@ async def test_each_resume_carries_the_whole_conversation() -> None:
         await rig.ask()
         await rig.ended()
     asked = [r for r in rig.model.requests if r.agent == "research"]
-    for earlier, later in zip(asked, asked[1:], strict=False):
+    for earlier, later in pairwise(asked):
         # The tool's answer and the note may join the last message; everything before it stands unchanged.
         assert later.messages[: len(earlier.messages) - 1] == earlier.messages[:-1]
         assert len(later.messages) > len(earlier.messages)
@@ -333,7 +338,11 @@ SLOW = {
     "stage": '[[turn]]\nagent = "analysis"\ndelay_s = 20.0\ntext = "slow"',
     "backoff": '[[turn]]\nagent = "analysis"\n[turn.fault]\nerror = "ModelOverloaded"\ntimes = 0\nretry_after_s = 60',
 }
-READY = {"planning": ("turn.started", None), "stage": ("turn.started", "weigh"), "backoff": ("recovery.retrying", "weigh")}
+READY = {
+    "planning": ("turn.started", None),
+    "stage": ("turn.started", "weigh"),
+    "backoff": ("recovery.retrying", "weigh"),
+}
 
 
 @pytest.mark.parametrize("moment", SLOW)
@@ -406,14 +415,10 @@ async def test_finished_runs_leave_nothing_behind_in_the_process() -> None:
 
 
 @virtual_time
-async def test_twenty_runs_share_commits(rig_runs: int = 20) -> None:
+async def test_twenty_runs_share_commits() -> None:
     async with running(PAIR) as rig:
-        await asyncio.gather(*(rig.ask(f"r{i}") for i in range(rig_runs)))
-        for i in range(rig_runs):
+        await asyncio.gather(*(rig.ask(f"r{i}") for i in range(20)))
+        for i in range(20):
             assert (await rig.ended(f"r{i}"))[-1].event.type == "run.completed"
         counts = rig.portal.hub.counts.snapshot()  # type: ignore[union-attr]
     assert counts["appends"] > 3 * counts["commits"]
-
-
-def test_a_rig_is_made_without_a_loop() -> None:
-    assert Rig().parts.specs["research"].role == "stage"

@@ -80,9 +80,8 @@ class House:
         (answer,) = await self.port.append([Append(run_id, "p", number, 1, records)])
         assert answer.outcome == "committed"
 
-    async def read(self, *, after: int = 0, run_id: str = "r1", idle_s: float = 1.0, late_s: float = 0.0) -> list[int]:
+    async def read(self, *, after: int = 0, run_id: str = "r1", idle_s: float = 1.0) -> list[int]:
         """A reader to the end of the run: the numbers it got."""
-        await asyncio.sleep(late_s)
         seqs: list[int] = []
         async with aclosing(self.door.follow(run_id, after=after, idle_s=idle_s)) as batches:
             async for batch in batches:
@@ -95,6 +94,7 @@ async def a_house(*, max_readers: int = 50) -> AsyncIterator[House]:
     house = House(max_readers)
     await house.put_hub()
     await house.door.start()
+    await asyncio.sleep(0.01)  # the feed has begun
     try:
         yield house
     finally:
@@ -116,9 +116,18 @@ async def test_readers_see_every_event_once_wherever_and_whenever_they_attach(lo
         async with a_house() as house:
             await house.run()
             total = chance.randint(5, 40)
-            cursors = [chance.randint(0, total + 1) for _ in range(6)]
+            cursors: dict[int, int] = {}
+
+            async def reader(number: int, wanted: int, late_s: float) -> list[int]:
+                await asyncio.sleep(late_s)
+                known = await house.log.get("r1")  # awaited within this turn of the loop
+                assert known is not None
+                cursors[number] = min(wanted, known.last_seq)  # noqa: B023
+                return await house.read(after=cursors[number])  # noqa: B023
+
             readers = [
-                asyncio.create_task(house.read(after=cursor, late_s=chance.uniform(0, 0.5))) for cursor in cursors
+                asyncio.create_task(reader(number, chance.randint(0, total + 1), chance.uniform(0, 0.5)))
+                for number in range(6)
             ]
             swap = chance.randint(0, total) if chance.random() < 0.3 else -1
             for n in range(1, total + 1):
@@ -130,7 +139,8 @@ async def test_readers_see_every_event_once_wherever_and_whenever_they_attach(lo
                     await house.put_hub()
             async with asyncio.timeout(60.0):
                 got = await asyncio.gather(*readers, return_exceptions=True)
-            for cursor, seqs in zip(cursors, got, strict=True):
+            for number, seqs in enumerate(got):
+                cursor = cursors[number]
                 if isinstance(seqs, StoreUnavailable):
                     continue  # attached while there was no hub: told so, and may come again with its cursor
                 assert seqs == list(range(cursor + 1, total + 2)), f"seed {seed}: after {cursor} of {total + 1}"

@@ -11,8 +11,16 @@ from typing import Any
 import pytest
 
 from runtime.errors import Conflict, NotFound, StoreUnavailable
-from runtime.events.catalog import RunCancelled, RunCompleted, RunStarted, StageDispatched, ToolCalled, TurnDelta
-from runtime.events.catalog import Event, TurnStarted
+from runtime.events.catalog import (
+    Event,
+    RunCancelled,
+    RunCompleted,
+    RunStarted,
+    StageDispatched,
+    ToolCalled,
+    TurnDelta,
+    TurnStarted,
+)
 from runtime.events.codec import encode
 from runtime.events.envelope import Draft, Record
 from runtime.log.hub import Hub
@@ -76,7 +84,9 @@ TURN = record(TurnStarted(model="m", request_hash="h"), stage="s1")
 TOOL = record(ToolCalled(call_id="c", name="n", arguments={}), stage="s1")
 
 
-def one(*records: Record, publisher: str = "p", seq: int = 1, run_id: str = "r1", epoch: int = 1, **more: Any) -> Append:
+def one(
+    *records: Record, publisher: str = "p", seq: int = 1, run_id: str = "r1", epoch: int = 1, **more: Any
+) -> Append:
     return Append(run_id, publisher, seq, epoch, records or (DELTA,), **more)
 
 
@@ -231,6 +241,7 @@ async def test_a_stale_epoch_is_fenced() -> None:
         assert [run.epoch for run in await hub.claim("r1", executor="e2")] == [2]
         assert await outcomes(hub, one(epoch=1), one(epoch=2, publisher="q")) == ["fenced", "committed"]
         assert [e.epoch for e in await store.read("r1", after=1)] == [2]
+        assert [[w.epoch for w in call] for call in store.calls] == [[2]], "refused from memory, the store not asked"
 
 
 @virtual_time
@@ -339,7 +350,7 @@ async def test_a_commit_whose_answer_was_lost_is_recognised_when_it_is_sent_agai
 @virtual_time
 @pytest.mark.parametrize("bad", [one(run_id="\ud800"), one(publisher="\ud800")], ids=["run id", "publisher"])
 async def test_an_append_no_store_can_take_spoils_no_other(bad: Append) -> None:
-    async with a_hub() as (hub, store):
+    async with a_hub() as (hub, _):
         await owned(hub)
         await owned(hub, "r2")
         reader = Reader(hub)
@@ -363,7 +374,9 @@ async def test_a_defect_of_the_store_costs_no_event_its_place_in_the_feed() -> N
 
 
 @virtual_time
-async def test_a_run_that_never_stands_still_is_given_up_without_its_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_run_that_never_stands_still_is_given_up_without_its_neighbours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async with a_hub() as (hub, store):
         await owned(hub)
         await owned(hub, "r2")
@@ -491,7 +504,7 @@ async def test_a_watch_that_failed_leaves_no_reader_behind() -> None:
 
 @virtual_time
 async def test_a_thousand_runs_leave_nothing_in_memory() -> None:
-    async with a_hub() as (hub, store):
+    async with a_hub() as (hub, _):
         reader = Reader(hub)
         for i in range(1000):
             run_id = f"r{i}"

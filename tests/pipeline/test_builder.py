@@ -33,7 +33,13 @@ def state(plan: Plan, *events: tuple[str, Any], documents: str | None = None) ->
 
 
 def done(stage: str, output: str = "", context: str | None = None) -> tuple[str, Any]:
-    words = {"title": "t", "todo": stage, "output": output, "summary": "s", "context": output if context is None else context}
+    words = {
+        "title": "t",
+        "todo": stage,
+        "output": output,
+        "summary": "s",
+        "context": output if context is None else context,
+    }
     return stage, ev.StageCompleted(index=1, of=1, **words)
 
 
