@@ -181,6 +181,7 @@ class Rig:
         self.publisher: Publisher | None = None
         self.agents: dict[str, Agent] = {}
         self.executors: list[Executor] = []
+        self.zombies: list[Executor] = []
         self.incarnation = 0
 
     async def put_hub(self) -> Hub:
@@ -242,6 +243,13 @@ class Rig:
         executor._stopping = True
         await asyncio.gather(*(t for t in tasks if t is not None), return_exceptions=True)
 
+    def freeze(self, executor: Executor) -> None:
+        """As a process that renews nothing and hears nothing of it, while its runs work on unaware: a zombie."""
+        assert executor._beat is not None
+        executor._beat.cancel()
+        self.executors.remove(executor)
+        self.zombies.append(executor)
+
     async def ask(
         self,
         run_id: str = "r1",
@@ -292,6 +300,9 @@ class Rig:
             raise AssertionError(f"run {run_id} is stuck: {await self.truth.get(run_id)}\n{last}") from None
 
     async def close(self) -> None:
+        for zombie in self.zombies:
+            self.executors.append(zombie)
+            await self.lose_process(zombie)
         for executor in list(self.executors):
             await executor.stop()
             await executor.rig_parts[0].stop()  # type: ignore[attr-defined]

@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+MAX_DEPTH = 100
+"""Nesting of arguments: far more than a tool takes, less than the 250 levels our own JSON can be written with."""
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -25,7 +27,16 @@ def parse(raw: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"the arguments must be a JSON object, not {type(value).__name__}")
     _refuse_numbers_that_change(raw)
+    if _deeper_than(value, MAX_DEPTH):
+        raise ValueError(f"the arguments are nested more than {MAX_DEPTH} levels deep")
     return value
+
+
+def _deeper_than(value: Any, levels: int) -> bool:
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return levels == 0 or any(_deeper_than(item, levels - 1) for item in inner)
+    return False
 
 
 def _refuse_numbers_that_change(raw: str) -> None:

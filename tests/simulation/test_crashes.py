@@ -94,12 +94,14 @@ async def storm(rig: Rig, log: FaultyLog, chance: random.Random) -> Counter[str]
     end = rig.clock.now() + STORM_S
     while rig.clock.now() < end:
         await asyncio.sleep(chance.expovariate(1 / 8.0))
-        what = chance.choice(["hub", "process", "both", "cancel", "second process"])
+        what = chance.choice(["hub", "process", "both", "cancel", "second process", "zombie"])
         done[what] += 1
         if what in ("hub", "both"):
             rig.lose_hub()
         if what in ("process", "both") and rig.executors:
             await rig.lose_process(chance.choice(rig.executors))
+        if what == "zombie" and rig.executors:
+            rig.freeze(chance.choice(rig.executors))
         if what == "cancel" and chance.random() < 0.2:
             await asyncio.gather(rig.cancel(f"r{chance.randrange(RUNS)}"), return_exceptions=True)
         await asyncio.sleep(chance.choice([0.0, 0.5, 3.0, 12.0]))
