@@ -19,7 +19,7 @@ from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 from actors.placement import NAMESPACE, agent_names, local_model_name
 from runtime.agents.request import AgentPort, PlanningRequest, PlanningResult, StageRequest, StageResult
 from runtime.config import Settings
-from runtime.errors import HeadraceError, RunCancelled, StageFailed, StoreUnavailable
+from runtime.errors import AgentLost, HeadraceError, RunCancelled, StoreUnavailable
 from runtime.events.envelope import Stored
 from runtime.llm.local.address import LocalAddress
 from runtime.log.log import Created, Lease, NewRun, Run
@@ -138,14 +138,14 @@ class AgentHandle:
         try:
             return await actor.call("run_stage", request)  # type: ignore[no-any-return]
         except StoreUnavailable as error:
-            raise StageFailed(f"the agent's process was lost: {error.message}", "agent_lost", 1, True) from error
+            raise AgentLost(f"the agent's process was lost: {error.message}") from error
 
     async def run_planning(self, request: PlanningRequest) -> PlanningResult:
         actor = self._of(request.run_id)
         try:
             return await actor.call("run_planning", request)  # type: ignore[no-any-return]
         except StoreUnavailable as error:
-            raise StageFailed(f"the agent's process was lost: {error.message}", "agent_lost", 1, True) from error
+            raise AgentLost(f"the agent's process was lost: {error.message}") from error
 
     async def cancel(self, run_id: str) -> None:
         await self._of(run_id).call("cancel", run_id, timeout_s=2.0)

@@ -24,6 +24,7 @@
     ├── AgentError                  an agent could not do its part
     │   ├── OutputInvalid           the answer does not fit its schema after its repairs
     │   ├── StageFailed             a stage ended without an answer
+    │   ├── AgentLost               its process is gone; another goes on from the log     (retryable)
     │   ├── ToolFailed              a tool raised or timed out; the model is told
     │   └── ToolCallLimitReached    carries the whole conversation; the executor resumes from it
     └── InternalError               us
@@ -205,6 +206,13 @@ class StageFailed(AgentError):
         self.reason = reason
         self.attempts = attempts
         self.can_retry = can_retry
+
+
+class AgentLost(AgentError):
+    """The agent's process cannot be reached; what it wrote is in the log, and another goes on from there."""
+
+    code = "agent_lost"
+    retryable = True
 
 
 class ToolFailed(AgentError):

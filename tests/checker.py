@@ -26,6 +26,7 @@ class _Checker:
     planned: bool = False
     cancelled: bool = False
     open: dict[Lane, tuple[int, int]] = field(default_factory=dict)
+    shut: set[Lane] = field(default_factory=set)
     begun: set[tuple[Lane, int, int]] = field(default_factory=set)
     completed_turns: set[tuple[Lane, int]] = field(default_factory=set)
     offered: set[tuple[str | None, str]] = field(default_factory=set)
@@ -54,7 +55,8 @@ class _Checker:
                 assert e.stage not in self.over, "a stage that was over is dispatched again"
                 assert dispatch > self.dispatches.get(e.stage, 0), "a dispatch number that does not grow"
                 self.dispatches[e.stage] = dispatch
-                assert lane not in self.open, "a dispatch while a turn of the stage is open"
+                if lane in self.open:  # whoever made that turn is shut out: it may only be withdrawn now
+                    self.shut.add(lane)
             case ev.StageCompleted() | ev.StageFailed():
                 assert e.stage in self.dispatches, "the end of a stage that was never dispatched"
                 assert e.stage not in self.over, "a second end of a stage"
@@ -71,12 +73,15 @@ class _Checker:
                 self.open[lane] = (turn, attempt)
             case ev.TurnDelta():
                 assert self.open.get(lane) == (turn, attempt), "a delta outside its open attempt"
+                assert lane not in self.shut, "a delta of an agent that was shut out by a newer dispatch"
             case ev.TurnCompleted(content=content):
+                assert lane not in self.shut, "a turn of an agent that was shut out by a newer dispatch"
                 assert self.open.pop(lane, None) == (turn, attempt), "a turn completes that is not open"
                 self.completed_turns.add((lane, turn))
                 self.offered |= {(e.stage, use.id) for use in tool_uses(content)}
             case ev.TurnSuperseded() | ev.TurnFailed():
                 assert self.open.pop(lane, None) == (turn, attempt), f"{e.event.type} of an attempt that is not open"
+                self.shut.discard(lane)
             case ev.ToolCalled(call_id=call):
                 assert not self.cancelled, "a tool call after the cancel request"
                 assert (e.stage, call) in self.offered, "a tool before its turn completed"

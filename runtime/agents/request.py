@@ -74,7 +74,7 @@ class AgentPort(Protocol):
     """An agent as control sees it: a process of its own in production, a plain object in tests.
 
     A call returns or raises only after every event of it is durable. Raises StageFailed, ToolCallLimitReached, Fenced,
-    Superseded, RunEnded, RunCancelled, StoreUnavailable.
+    Superseded, RunEnded, RunCancelled, StoreUnavailable, and AgentLost when its process is gone.
     """
 
     async def run_stage(self, request: StageRequest) -> StageResult: ...

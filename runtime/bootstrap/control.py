@@ -23,7 +23,7 @@ from runtime.llm.local.address import LocalAddress
 from runtime.log.publisher import Publisher
 from runtime.log.wire import HubPort
 from runtime.orchestrator.orchestrator import Orchestrator, OrchestratorPort
-from runtime.recovery.policy import LimitPolicy, RetryPolicy
+from runtime.recovery.policy import LimitPolicy, LossPolicy, RetryPolicy
 from runtime.telemetry import Counts
 from runtime.tools.invoke import LocalToolRunner
 
@@ -65,7 +65,9 @@ def build_executor(
     clock: Clock,
 ) -> Executor:
     """An executor; ``start`` it. ``name`` is made unique per incarnation."""
-    stages = StageTools(agents, parts.specs, parts.hooks, LimitPolicy(), publisher, parts.chain, clock, Counts())
+    stages = StageTools(
+        agents, parts.specs, parts.hooks, LimitPolicy(), LossPolicy(), publisher, parts.chain, clock, Counts()
+    )
     tools = RunTools(
         build_reader(parts.settings, hub),
         orchestrator,

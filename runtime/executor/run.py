@@ -51,6 +51,7 @@ class RunDriver:
         self._stages: dict[str, asyncio.Task[None]] = {}
         self._lanes: list[Lane] = []
         self._begun = False
+        self._losses = 0
         self._cancelling = False
 
     async def drive(self) -> None:
@@ -121,13 +122,13 @@ class RunDriver:
             words = f"The run lost its owner {self._run.takeovers} times and is not tried again."
             await self._finish(failure(state, "poison", words, "executor", retryable=False))
 
-    async def _supersede(self, state: RunState) -> None:
+    async def _supersede(self, state: RunState, reason: str = "takeover") -> None:
         """Withdraw the turns an earlier owner left open, so that no reader mixes two attempts."""
         open_turns = [(s.todo.id, s.todo.agent, s.transcript) for s in state.stages.values() if s.transcript.open]
         planning = [(None, name, a.transcript) for name, a in state.agents.items() if a.transcript.open]
         for stage, agent, transcript in [*open_turns, *planning]:
             emitter = self._emitter(stage=stage, agent=agent)
-            await emitter.commit(ev.TurnSuperseded(reason="takeover"), turn=transcript.turn, attempt=transcript.attempt)
+            await emitter.commit(ev.TurnSuperseded(reason=reason), turn=transcript.turn, attempt=transcript.attempt)
 
     async def _plan(self, state: RunState) -> None:
         accepted = state.accepted
@@ -149,6 +150,8 @@ class RunDriver:
             await asyncio.gather(self._tools.orchestrator.cancel(state.run_id), return_exceptions=True)
         except errors.RunCancelled:
             return  # decide() sees the request in the log
+        except errors.AgentLost as error:
+            await self._planner_lost(error)
         except (errors.ModelError, errors.AgentError) as error:
             code = error.reason if isinstance(error, errors.StageFailed) else error.code
             retryable = error.retryable or (isinstance(error, errors.StageFailed) and error.can_retry)
@@ -158,6 +161,17 @@ class RunDriver:
                 await self._finish(
                     failure(state, code, f"Planning failed: {error.message}", layer, retryable=retryable)
                 )
+
+    async def _planner_lost(self, error: errors.AgentLost) -> None:
+        """A planning agent's process is gone: plan on from the log when another is there, unless it keeps happening."""
+        self._losses += 1
+        policy = self._tools.stages.losses
+        state = await self._book.refresh()
+        if policy.give_up(self._losses):
+            await self._finish(failure(state, error.code, error.message, "orchestrator", retryable=True))
+            return
+        await self._supersede(state, error.code)
+        await self._tools.stages.clock.sleep(policy.delay_s(self._losses))
 
     def _start(self, stage: Stage) -> None:
         driver = StageDriver(self._tools.stages, self._book, stage, self._run.epoch)

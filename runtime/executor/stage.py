@@ -22,7 +22,7 @@ from runtime.executor.book import RunBook
 from runtime.log.publisher import Lane, Publisher
 from runtime.pipeline.builder import Stage, brief_of, sources_of
 from runtime.pipeline.hooks import Continue, Decision, Failure, Finished, Hooks, Retry, Stop
-from runtime.recovery.policy import LimitPolicy
+from runtime.recovery.policy import LimitPolicy, LossPolicy
 from runtime.stream.chain import Chain
 from runtime.stream.emitter import Emitter
 from runtime.telemetry import Counts, logger
@@ -40,6 +40,7 @@ class StageTools:
     specs: Mapping[str, AgentSpec]
     hooks: Hooks
     limits: LimitPolicy
+    losses: LossPolicy
     publisher: Publisher
     chain: Chain
     clock: Clock
@@ -69,9 +70,10 @@ class StageDriver:
         state = await self._book.refresh()
         known = state.stages[self._id]
         dispatch, transcript, tools_off = known.dispatch + 1, known.transcript, False
-        emitter = await self._dispatch(dispatch, transcript, first=known.status == "pending")
+        emitter = await self._dispatch(dispatch, first=known.status == "pending")
         result: StageResult | None = None
         failure: Failure | None = None
+        lost = 0
         while result is None and failure is None:
             request = self._request(state, dispatch, transcript, tools_off)
             try:
@@ -79,13 +81,21 @@ class StageDriver:
             except errors.ToolCallLimitReached as limit:
                 transcript, tools_off = await self._resume(emitter, transcript, limit)
                 dispatch += 1
-                emitter = await self._dispatch(dispatch, transcript, first=False)
+                emitter = await self._dispatch(dispatch, first=False)
+            except errors.AgentLost as error:
+                lost, dispatch = lost + 1, dispatch + 1
+                if self._tools.losses.give_up(lost):
+                    failure = Failure(error.code, error.message, lost)
+                else:
+                    await self._pause(emitter, lost, error)
+                emitter = await self._dispatch(dispatch, first=False)
+                transcript = await self._withdraw(emitter, error.code)
             except errors.StageFailed as error:
                 failure = Failure(error.reason, error.message, error.attempts)
             state = await self._book.refresh()
         await self._conclude(emitter, state, result, failure)
 
-    async def _dispatch(self, dispatch: int, transcript: Transcript, *, first: bool) -> Emitter:
+    async def _dispatch(self, dispatch: int, *, first: bool) -> Emitter:
         lane = self._tools.publisher.lane(self._book.state.run_id, self._epoch, stage=self._id, dispatch=dispatch)
         self._lanes.append(lane)
         emitter = Emitter(
@@ -114,6 +124,26 @@ class StageDriver:
             tool_calls_left=max(0, accepted.limits.tool_calls - state.tool_calls),
             tools_off=tools_off,
         )
+
+    async def _pause(self, emitter: Emitter, lost: int, error: errors.AgentLost) -> None:
+        """Say that the agent's process is gone, and give Ray the time to make another."""
+        policy = self._tools.losses
+        delay = policy.delay_s(lost)
+        said = ev.RecoveryRetrying(
+            failure=error.code, message=error.message, attempt=lost, of=policy.attempts, delay_s=delay
+        )
+        await emitter.commit(said)
+        self._tools.counts.add("recovery.retrying.agent_lost")
+        await self._tools.clock.sleep(delay)
+
+    async def _withdraw(self, emitter: Emitter, reason: str) -> Transcript:
+        """The conversation as the log has it, its open turn withdrawn; the dispatch before has shut its maker out."""
+        transcript = (await self._book.refresh()).stages[self._id].transcript
+        if not transcript.open:
+            return transcript
+        superseded = ev.TurnSuperseded(reason=reason)
+        await emitter.commit(superseded, turn=transcript.turn, attempt=transcript.attempt)
+        return advance(transcript, superseded, transcript.turn, transcript.attempt)
 
     async def _resume(
         self, emitter: Emitter, before: Transcript, limit: errors.ToolCallLimitReached

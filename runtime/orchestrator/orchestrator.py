@@ -229,7 +229,8 @@ class Orchestrator:
             await emitter.commit(_failed(failure, self._ms(begun), fatal))
             raise failure from error
         except (errors.ModelError, errors.AgentError) as error:
-            await emitter.commit(_failed(error, self._ms(begun), fatal))
+            if not (fatal and isinstance(error, errors.AgentLost)):  # a lost process is asked again, from the log
+                await emitter.commit(_failed(error, self._ms(begun), fatal))
             raise
         await emitter.emit(ev.AgentCompleted(ms=self._ms(begun)))
         return answer

@@ -64,3 +64,22 @@ class LimitPolicy:
     def may_resume(self, resumed: int) -> bool:
         """Whether another resume is allowed after ``resumed`` of them."""
         return resumed < self.resumes
+
+
+@dataclass(frozen=True, slots=True)
+class LossPolicy:
+    """What the executor does when an agent's process is lost in mid-stage: hand the stage to the next one."""
+
+    attempts: int = 5
+    """Losses of one stage before it fails: something in it kills its agent (JOURNAL.md P7: 5)."""
+    base_s: float = 0.5
+    cap_s: float = 3.0
+    """An actor is back two seconds after a crash (JOURNAL.md 4.2)."""
+
+    def give_up(self, lost: int) -> bool:
+        """Whether the ``lost``-th loss is the last."""
+        return lost >= self.attempts
+
+    def delay_s(self, lost: int) -> float:
+        """Seconds before the next dispatch after the ``lost``-th loss."""
+        return min(self.cap_s, self.base_s * 2.0 ** (lost - 1))

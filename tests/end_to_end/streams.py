@@ -41,7 +41,9 @@ class Reading:
 
 def parse(body: bytes) -> Iterator[Frame]:
     for block in body.split(b"\n\n")[:-1]:
-        fields = dict(line.split(b": ", 1) for line in block.split(b"\n") if b": " in line and not line.startswith(b":"))
+        fields = dict(
+            line.split(b": ", 1) for line in block.split(b"\n") if b": " in line and not line.startswith(b":")
+        )
         if b"id" in fields:
             yield Frame(fields[b"id"].decode(), fields[b"event"].decode(), fields[b"data"])
 

@@ -104,7 +104,9 @@ def test_stream_opens_with_a_comment_and_shows_every_family_in_order_without_a_g
     assert {"token", "object", "status", "system"} == {frame.event for frame in frames}
     types = [frame.body["type"] for frame in frames]
     assert types[0] == "run.accepted"
-    assert [t for t in types if t in ("run.completed", "run.failed", "run.cancelled", "run.expired")] == ["run.completed"]
+    assert [t for t in types if t in ("run.completed", "run.failed", "run.cancelled", "run.expired")] == [
+        "run.completed"
+    ]
     assert types[-1] == "run.completed"
     for earlier, later in (
         ("guardrail.verdict", "stage.started"),
@@ -175,7 +177,7 @@ def test_run_whose_last_reader_left_is_cancelled_after_its_grace(system: Served,
     assert frames[-1].body["type"] == "run.cancelled"
 
 
-@pytest.mark.parametrize("victim", ["ray::StreamHub", "ray::ExecutorHost"])
+@pytest.mark.parametrize("victim", ["ray::StreamHub", "ray::ExecutorHost", "ray::AgentHost"])
 def test_reader_stays_connected_while_a_process_is_killed_and_the_run_ends_exactly(
     system: Served, documents: Path, victim: str
 ) -> None:

@@ -1,6 +1,6 @@
 """What only the log in a file promises: it outlives its process, it is one process's, and nobody else reads it."""
 
-# ruff: noqa: ASYNC240 - a test's loop has nobody else to hold up
+
 from __future__ import annotations
 
 import os

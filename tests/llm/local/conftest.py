@@ -10,8 +10,8 @@ from pathlib import Path
 import anthropic
 import pytest
 
-from runtime.llm.local.engine import Emit, End, Job, Prefill, Token
 from runtime.llm.local.address import LocalAddress
+from runtime.llm.local.engine import Emit, End, Job, Prefill, Token
 from runtime.llm.local.server import LocalServer
 
 

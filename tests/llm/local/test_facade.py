@@ -11,8 +11,8 @@ import httpx2
 import pytest
 
 from runtime.errors import ModelProtocolError, ModelRequestRejected
-from runtime.llm.local.desk import WAITING
 from runtime.llm.local.address import LocalAddress
+from runtime.llm.local.desk import WAITING
 
 SEARCH = {
     "name": "search_documents",
