@@ -209,7 +209,7 @@ async def test_words_come_at_the_pace_set_and_planning_at_once() -> None:
     clock = ManualClock()
     client = OfflineClient(clock, words_per_s=10.0)
     start, times = clock.monotonic(), []
-    async for chunk in client.stream(request("writing", Brief("What is a lease?", "Write"))):
+    async for _chunk in client.stream(request("writing", Brief("What is a lease?", "Write"))):
         times.append(round(clock.monotonic() - start, 6))
     assert times[:-1] == [round(i / 10, 6) for i in range(len(times) - 1)]
     title, _ = [chunk async for chunk in client.stream(request("titler", Brief("What is a lease?")))]
