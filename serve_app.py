@@ -5,9 +5,12 @@ SIGTERM. On a cluster that runs already, ``serve run serve_app:build`` deploys t
 (``serve run serve_app:build model=offline``) and from ``HEADRACE_*`` in the environment.
 
 Ray is imported inside the functions: it reads its environment while it is imported, and that must be prepared first.
+Everything that stands on it is imported while Ray starts: both take seconds, and there are two cores.
 """
 
+import importlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from actors.environment import prepare
@@ -38,9 +41,11 @@ def main() -> int:
     die_with_parent()
     settings = from_json(os.environ[SETTINGS]) if SETTINGS in os.environ else load()
     prepare(settings.data_dir)
-    from actors.cluster import run
-
-    return run(settings)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        imported = pool.submit(importlib.import_module, "actors.cluster")
+        importlib.import_module("actors.connection").connect()
+        cluster = imported.result()
+    return int(cluster.run(settings))
 
 
 if __name__ == "__main__":

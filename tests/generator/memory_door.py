@@ -119,7 +119,7 @@ class MemoryDoor:
         stored = Stored(run.last_seq + 1, run.epoch, type_, family, stage, body)  # type: ignore[arg-type]
         status = TERMINAL_TYPES.get(type_, "running" if type_ == "run.started" else run.status)
         epoch = run.epoch + 1 if type_ == "run.started" else run.epoch
-        stored = replace(stored, epoch=epoch)
+        stored = stored._replace(epoch=epoch)
         async with self._news:
             self.events[run_id].append(stored)
             self.runs[run_id] = replace(run, status=status, epoch=epoch, last_seq=stored.seq)

@@ -270,8 +270,8 @@ async def test_a_superseded_dispatch_is_refused_and_a_new_hub_knows_it_from_the_
         assert await outcomes(hub, old, new) == ["superseded", "committed"]
         async with a_hub(store) as (second, _):
             assert await outcomes(second, old) == ["superseded"]
-            other = replace(old, stage="s2", publisher="sibling")
-            assert await outcomes(second, other, replace(new, publisher_seq=2)) == ["committed"] * 2
+            other = old._replace(stage="s2", publisher="sibling")
+            assert await outcomes(second, other, new._replace(publisher_seq=2)) == ["committed"] * 2
 
 
 @virtual_time

@@ -1,6 +1,5 @@
 """What only the log in a file promises: it outlives its process, it is one process's, and nobody else reads it."""
 
-
 from __future__ import annotations
 
 import os

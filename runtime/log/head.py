@@ -1,0 +1,71 @@
+"""A head: what the hub's memory knows of a run, and what it can refuse by that alone.
+
+A head is a cache of the log's own row and fences, and may be stale. So it refuses only for reasons that are never taken
+back (stale epoch, superseded dispatch, cancelled, ended); whatever passes here is decided by the log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import orjson
+
+from runtime.log.log import TERMINAL, TERMINAL_TYPES, Log, Run, Status
+from runtime.log.wire import Append, AppendOutcome
+
+REFUSED_WHEN_CANCELLED = frozenset({"turn.started", "tool.called"})
+"""Intents nobody may write once a cancel request stands (JOURNAL.md 1.11, 7)."""
+
+
+@dataclass(slots=True)
+class Head:
+    """What memory knows of a run: a cache of the log's own row and fences."""
+
+    last_seq: int
+    epoch: int
+    status: Status
+    cancel_requested: bool
+    on_disconnect: str
+    grace_s: float
+    dispatches: dict[str, int] = field(default_factory=dict)
+    """The highest dispatch of each stage."""
+
+    @property
+    def ended(self) -> bool:
+        return self.status in TERMINAL
+
+
+def head_of(run: Run) -> Head:
+    """The head as the run's row has it; the dispatches are still to be read."""
+    return Head(run.last_seq, run.epoch, run.status, run.cancel_requested, run.on_disconnect, run.grace_s)
+
+
+def refusal(head: Head | None, item: Append, *, cancel: bool) -> AppendOutcome | None:
+    """What memory alone refuses an append for; None when the log has to be asked."""
+    if head is None:
+        return "unknown_run"
+    if head.ended:
+        # A repeat of what ended the run must still be answered as committed: the store knows.
+        return None if item.records[-1].type in TERMINAL_TYPES else "ended"
+    if cancel:
+        return None
+    if item.epoch < head.epoch:
+        return "fenced"
+    if item.stage is not None and item.dispatch is not None and item.dispatch < head.dispatches.get(item.stage, 0):
+        return "superseded"
+    if head.cancel_requested and (item.worker or any(r.type in REFUSED_WHEN_CANCELLED for r in item.records)):
+        return "cancelled"
+    return None
+
+
+async def dispatches(log: Log, run_id: str) -> dict[str, int]:
+    """The highest dispatch of each stage, from the log: what a new hub needs to refuse superseded agents."""
+    found: dict[str, int] = {}
+    after = 0
+    while page := await log.read(run_id, after=after, deltas=False):
+        for stored in page:
+            if stored.type == "stage.dispatched" and stored.stage is not None:
+                dispatch = int(orjson.loads(stored.body)["data"]["dispatch"])
+                found[stored.stage] = max(found.get(stored.stage, 0), dispatch)
+        after = page[-1].seq
+    return found
