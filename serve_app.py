@@ -29,10 +29,10 @@ def build(args: dict[str, Any]) -> "Application":
     import ray
 
     from actors.event_generator import application
-    from actors.supervisor import start_supervisor
+    from actors.supervisor import make_supervisor, start_actors
 
     settings = load(**args)
-    ray.get(start_supervisor(settings))
+    ray.get(start_actors(make_supervisor(settings)))
     return application(settings)
 
 

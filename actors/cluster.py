@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import ray
@@ -13,7 +14,7 @@ from ray import serve
 from ray.serve.config import HTTPOptions
 
 from actors.event_generator import application
-from actors.supervisor import start_supervisor, stop_supervisor, supervision_trouble
+from actors.supervisor import make_supervisor, start_actors, stop_supervisor, supervision_trouble
 from runtime.config import Settings
 from runtime.telemetry import logger
 
@@ -24,6 +25,9 @@ STOP_WITHIN_S = 5.0
 
 DOOR_WITHIN_S, LOOK_AT_DOOR_EVERY_S = 30.0, 0.1
 """How long the door may take to attach to the hub once both are there."""
+
+PROXY_NAME, PROXY_WITHIN_S = "SERVE_PROXY_ACTOR", 15.0
+"""How Serve's proxies are called, and how long they are looked for."""
 
 LOOK_EVERY_S = 5.0
 """Between looks at the supervisor."""
@@ -41,11 +45,28 @@ def run(settings: Settings) -> int:
 
 
 def start(settings: Settings) -> None:
-    """The actors and the door, side by side: both are waiting for processes most of the time."""
-    actors = start_supervisor(settings)
-    serve.start(http_options=HTTPOptions(host=settings.host, port=settings.port))
+    """The actors and the door, side by side.
+
+    Ray starts as many processes at a time as there are cores, in the order they were asked for. Serve's proxy comes before
+    the actors because its replica waits for it: else both would start one after the other at the end, beside an idle core.
+    """
+    supervisor = make_supervisor(settings)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        serving = pool.submit(serve.start, http_options=HTTPOptions(host=settings.host, port=settings.port))
+        _await_proxy_asked_for()
+        actors = start_actors(supervisor)
+        serving.result()
     serve.run(application(settings), name="headrace", route_prefix="/", blocking=False)
     ray.get(actors)
+
+
+def _await_proxy_asked_for() -> None:
+    """Until Serve's controller has asked for its proxy; a hint only, so a while without it is enough."""
+    for _ in range(int(PROXY_WITHIN_S / LOOK_AT_DOOR_EVERY_S)):
+        if any(actor["name"].startswith(PROXY_NAME) for actor in ray.util.list_named_actors(all_namespaces=True)):
+            return
+        time.sleep(LOOK_AT_DOOR_EVERY_S)
+    _log.info("Serve has not asked for its proxy within %g s; the actors are started anyway", PROXY_WITHIN_S)
 
 
 def _await_door(settings: Settings) -> None:

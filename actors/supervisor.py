@@ -195,10 +195,15 @@ def _kill_here(pid: int) -> None:
 Supervisor: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=0)(SupervisorHost)
 
 
-def start_supervisor(settings: Settings) -> Any:
-    """Find or make the supervisor and let it start everything; a Ray reference to name -> pid."""
+def make_supervisor(settings: Settings) -> Any:
+    """Find or make the supervisor; it starts nothing yet."""
     options = {"name": supervisor_name(settings), "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True}
-    return Supervisor.options(**options).remote(to_json(settings)).start.remote()
+    return Supervisor.options(**options).remote(to_json(settings))
+
+
+def start_actors(supervisor: Any) -> Any:
+    """Let it start everything; a Ray reference to name -> pid."""
+    return supervisor.start.remote()
 
 
 def stop_supervisor(settings: Settings, *, within_s: float) -> None:
