@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from runtime.events.catalog import EVENT, TurnDelta
+from runtime.events.catalog import EVENT, Event, TurnDelta
 from runtime.events.envelope import Draft, Envelope, Record, Stored
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -25,11 +25,7 @@ class UnknownEvent(ValueError):
 def encode(draft: Draft, run_id: str, at: float) -> Record:
     """The record of ``draft``; ``at`` is seconds since the epoch."""
     event = draft.event
-    try:
-        data = event.model_dump(exclude={"type"}, mode="json")
-    except UnicodeEncodeError:  # a lone surrogate in a key: pydantic cannot name it
-        event = type(event).model_validate(_clean(event.model_dump()))
-        data = event.model_dump(exclude={"type"}, mode="json")
+    data = _delta(event) if isinstance(event, TurnDelta) else _data(event)
     body: dict[str, Any] = {"run_id": run_id, "family": event.family, "type": event.type, "at": at}
     if draft.stage is not None:
         body["stage"] = draft.stage
@@ -79,6 +75,14 @@ def parse_public(data: bytes | str) -> Envelope:
     body = orjson.loads(data)
     raw = data.encode() if isinstance(data, str) else data
     return decode(Stored(body["seq"], body["epoch"], body["type"], body["family"], body.get("stage"), raw))
+
+
+def _data(event: Event) -> dict[str, Any]:
+    try:
+        return event.model_dump(exclude={"type"}, mode="json")
+    except UnicodeEncodeError:  # a lone surrogate in a key: pydantic cannot name it
+        clean = type(event).model_validate(_clean(event.model_dump()))
+        return clean.model_dump(exclude={"type"}, mode="json")
 
 
 def _delta(event: TurnDelta) -> dict[str, Any]:

@@ -1,0 +1,77 @@
+"""People, recovery and accounting."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from runtime.events.base import EventData
+from runtime.events.messages import Usage
+
+
+class ApprovalRequested(EventData):
+    """A person must agree to exactly this."""
+
+    type: Literal["approval.requested"] = "approval.requested"
+    family = "object"
+    what: str
+    arguments_hash: str
+
+
+class ApprovalGiven(EventData):
+    """A person agreed."""
+
+    type: Literal["approval.given"] = "approval.given"
+    family = "system"
+    by: str
+    arguments_hash: str
+
+
+class RecoveryRetrying(EventData):
+    """A failure is being answered by trying again."""
+
+    type: Literal["recovery.retrying"] = "recovery.retrying"
+    family = "system"
+    failure: str
+    message: str
+    attempt: int
+    of: int
+    delay_s: float
+
+
+class RecoveryFellBack(EventData):
+    """Another model takes over."""
+
+    type: Literal["recovery.fell_back"] = "recovery.fell_back"
+    family = "system"
+    from_model: str
+    to_model: str
+    failure: str
+
+
+class RecoveryResumed(EventData):
+    """Work goes on from the tool-call limit with the whole conversation."""
+
+    type: Literal["recovery.resumed"] = "recovery.resumed"
+    family = "system"
+    reason: Literal["tool_call_limit", "takeover"]
+    attempt: int
+    of: int
+    tool_calls: int = 0
+
+
+class UsageUpdated(EventData):
+    """What the run has used so far."""
+
+    type: Literal["usage.updated"] = "usage.updated"
+    family = "object"
+    usage: Usage
+
+
+class Custom(EventData):
+    """What a user's tool or hook says in its own words."""
+
+    type: Literal["custom"] = "custom"
+    family = "object"
+    name: str
+    value: Any
+    """Any JSON value: it is the user's, so its type is not ours to name."""

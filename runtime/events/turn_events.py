@@ -1,0 +1,70 @@
+"""Turns of a model."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from runtime.events.base import EventData
+from runtime.events.messages import ContentBlock, Usage
+
+
+class TurnStarted(EventData):
+    """A request to a model is about to be made."""
+
+    type: Literal["turn.started"] = "turn.started"
+    family = "system"
+    model: str
+    request_hash: str
+    reserved_cost_usd: float = 0.0
+
+
+class TurnDelta(EventData):
+    """A piece of what the model is saying, keyed by (stage, agent, turn, attempt)."""
+
+    type: Literal["turn.delta"] = "turn.delta"
+    family = "token"
+    kind: Literal["text", "thinking", "tool_input"] = "text"
+    text: str
+    call_id: str | None = None
+    """For ``tool_input``: the tool call being written."""
+    name: str | None = None
+    """For ``tool_input``: the tool's name."""
+
+
+class TurnCompleted(EventData):
+    """The canonical content of a turn; replaces what its deltas said."""
+
+    type: Literal["turn.completed"] = "turn.completed"
+    family = "object"
+    content: tuple[ContentBlock, ...]
+    stop_reason: str
+    usage: Usage
+    model: str
+    truncated: bool = False
+
+
+class TurnSnapshot(EventData):
+    """The same after compaction."""
+
+    type: Literal["turn.snapshot"] = "turn.snapshot"
+    family = "object"
+    content: tuple[ContentBlock, ...]
+    replace: Literal[True] = True
+
+
+class TurnFailed(EventData):
+    """All attempts at this turn failed."""
+
+    type: Literal["turn.failed"] = "turn.failed"
+    family = "error"
+    code: str
+    message: str
+    attempts: int
+
+
+class TurnSuperseded(EventData):
+    """An attempt is withdrawn: clients drop its text."""
+
+    type: Literal["turn.superseded"] = "turn.superseded"
+    family = "system"
+    reason: str
