@@ -45,19 +45,21 @@ def run(settings: Settings) -> int:
 
 
 def start(settings: Settings) -> None:
-    """The actors and the door, side by side.
+    """The actors that runs begin with and the door, side by side; then the others.
 
-    Ray starts as many processes at a time as there are cores, in the order they were asked for. Serve's proxy comes before
-    the actors because its replica waits for it: else both would start one after the other at the end, beside an idle core.
+    Ray starts as many processes at a time as there are cores, in the order they were asked for: whatever is waited for
+    before the next is asked for leaves a core idle.
     """
     supervisor = make_supervisor(settings)
     with ThreadPoolExecutor(max_workers=1) as pool:
         serving = pool.submit(serve.start, http_options=HTTPOptions(host=settings.host, port=settings.port))
         _await_proxy_asked_for()
-        actors = start_actors(supervisor)
+        first = start_actors(supervisor, only_first=True)
+        # beside serve.start, which waits for the proxy: the replica does not need to
+        serve.run(application(settings), name="headrace", route_prefix="/", blocking=False)
         serving.result()
-    serve.run(application(settings), name="headrace", route_prefix="/", blocking=False)
-    ray.get(actors)
+    ray.get(first)
+    start_actors(supervisor)  # the rest comes while the first run is planned; a failure shows as trouble
 
 
 def _await_proxy_asked_for() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from runtime.agents.spec import AgentSpec
 from runtime.config import Settings, to_json
 
 NAMESPACE = "headrace"
@@ -27,6 +29,8 @@ class Placement:
     subject: str = ""
     """For agents: the agent's name."""
     options: tuple[tuple[str, Any], ...] = ()
+    first: bool = True
+    """Whether runs can begin only when it is there. Stage agents and standby executors follow while the first are planned."""
 
 
 def fingerprint(settings: Settings) -> str:
@@ -58,15 +62,27 @@ def local_model_name(settings: Settings) -> str:
     return f"headrace:local_model:0:{fingerprint(settings)}"
 
 
-def placements(settings: Settings, agents: tuple[str, ...], *, local_model: bool) -> tuple[Placement, ...]:
+def placements(settings: Settings, specs: Sequence[AgentSpec], *, local_model: bool) -> tuple[Placement, ...]:
     """Every actor of a system, in the order in which they are started: the hub first, its users after it."""
     control = (("num_cpus", 0), ("max_concurrency", AGENT_CONCURRENCY))
     work = (("num_cpus", AGENT_CPUS), ("max_concurrency", AGENT_CONCURRENCY))
     local = (Placement("local_model", local_model_name(settings), options=(("num_cpus", 1),)),) if local_model else ()
+    executors = [Placement("executor", name, options=control) for name in executor_names(settings)]
+    agents = {
+        role: [
+            Placement("agent", name, spec.name, work)
+            for spec in specs
+            if spec.role == role
+            for name in agent_names(settings, spec.name)
+        ]
+        for role in ("planning", "stage")
+    }
     return (
         Placement("hub", hub_name(settings), options=control),
         *local,
-        *(Placement("agent", name, agent, work) for agent in agents for name in agent_names(settings, agent)),
         Placement("orchestrator", orchestrator_name(settings), options=control),
-        *(Placement("executor", name, options=control) for name in executor_names(settings)),
+        executors[0],
+        *agents["planning"],
+        *(replace(agent, first=False) for agent in agents["stage"]),
+        *(replace(executor, first=False) for executor in executors[1:]),
     )

@@ -74,20 +74,23 @@ class SupervisorHost:
         self._kills: deque[float] = deque()
         self.failure: str | None = None
 
-    async def start(self) -> dict[str, int]:
-        """Create every actor and wait until each has started what it hosts; answers name -> pid. Safe to repeat."""
+    async def start(self, only_first: bool = False) -> None:
+        """Create every actor, or those that runs begin with, and wait until each has started what it hosts.
+
+        Safe to repeat. Raises ``RuntimeError`` naming those that did not start.
+        """
         parts = compose(self._settings)
-        wanted = placements(self._settings, tuple(parts.specs), local_model=parts.needs_local)
-        for placement in wanted:
-            if placement.name not in self._wards:
-                self._wards[placement.name] = _Ward(placement, self._create(placement))
-        await asyncio.gather(*(self._pulse(ward, START_WITHIN_S, start=True) for ward in self._wards.values()))
-        silent = [name for name, ward in self._wards.items() if not ward.started]
+        wanted = placements(self._settings, tuple(parts.specs.values()), local_model=parts.needs_local)
+        new = [p for p in wanted if p.name not in self._wards and (p.first or not only_first)]
+        wards = [_Ward(placement, self._create(placement)) for placement in new]
+        await asyncio.gather(*(self._pulse(ward, START_WITHIN_S, start=True) for ward in wards))
+        silent = [ward.placement.name for ward in wards if not ward.started]
         if silent:
-            raise RuntimeError(f"these actors did not start within {START_WITHIN_S:g} s: {', '.join(silent)}")
+            self.failure = f"these actors did not start within {START_WITHIN_S:g} s: {', '.join(silent)}"
+            raise RuntimeError(self.failure)
+        self._wards |= {ward.placement.name: ward for ward in wards}
         if self._watch is None:
             self._watch = asyncio.create_task(self._watch_forever())
-        return {name: ward.pid or 0 for name, ward in self._wards.items()}
 
     async def pids(self) -> dict[str, int]:
         """Name -> process id of every actor, as of the last ping."""
@@ -128,7 +131,7 @@ class SupervisorHost:
     async def _watch_forever(self) -> None:
         while True:
             await asyncio.sleep(PING_EVERY_S)
-            await asyncio.gather(*(self._look_after(ward) for ward in self._wards.values()))
+            await asyncio.gather(*(self._look_after(ward) for ward in list(self._wards.values())))
 
     async def _look_after(self, ward: _Ward) -> None:
         await self._pulse(ward, PING_WITHIN_S, start=False)
@@ -201,9 +204,9 @@ def make_supervisor(settings: Settings) -> Any:
     return Supervisor.options(**options).remote(to_json(settings))
 
 
-def start_actors(supervisor: Any) -> Any:
-    """Let it start everything; a Ray reference to name -> pid."""
-    return supervisor.start.remote()
+def start_actors(supervisor: Any, *, only_first: bool = False) -> Any:
+    """Let it start everything, or what runs begin with; a Ray reference that is ready when they are."""
+    return supervisor.start.remote(only_first)
 
 
 def stop_supervisor(settings: Settings, *, within_s: float) -> None:
