@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from runtime.events.base import EventData, SCHEMA_VERSION
+from runtime.events.base import SCHEMA_VERSION, EventData
 from runtime.events.messages import Usage
 
 
