@@ -25,7 +25,7 @@ def client_of(server: RawServer, **options: object) -> HeadraceClient:
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("orderly", [False, True])
 async def test_a_stream_cut_at_random_bytes_is_read_exactly_once(seed: int, orderly: bool) -> None:
-    server = RawServer(long_log(), cut=random_cuts(seed, 25, 3000), orderly=orderly)
+    server = RawServer(long_log(), cut=random_cuts(seed, 25, 2600), orderly=orderly)
     async with serving(server), client_of(server, reconnect=Reconnect(attempts=30)) as client:
         lines = [received.line async for received in client.stream_raw("q", documents="/docs")]
     assert [line.encode() for line in lines] == [public_json(event) for event in server.log]

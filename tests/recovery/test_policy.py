@@ -56,7 +56,7 @@ def test_the_pause_doubles_up_to_its_cap() -> None:
 def test_full_jitter_stays_between_nothing_and_the_ceiling(attempt: int, chance: float) -> None:
     decision = decided(errors.ModelOverloaded("x"), attempt, jitter=chance)
     assert isinstance(decision, Retry)
-    assert decision.delay_s == chance * 0.5 * 2 ** (attempt - 1)
+    assert decision.delay_s == chance * (0.5 * 2 ** (attempt - 1))
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.2, 90.0, 120.0])

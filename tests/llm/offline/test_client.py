@@ -15,7 +15,8 @@ from runtime.events.brief import Brief, Finding, render
 from runtime.events.messages import ContentBlock, Message, ToolResultBlock, ToolUseBlock, text_of, tool_uses, user
 from runtime.events.plan import Plan
 from runtime.llm.client import Chunk, Completed, ModelRequest, TextDelta, ToolSpec
-from runtime.llm.offline.client import NOTE, OfflineClient
+from runtime.llm.offline.client import OfflineClient
+from runtime.llm.offline.note import NOTE
 from runtime.llm.offline.statements import parse, untraceable
 from runtime.llm.offline.words import terms
 
