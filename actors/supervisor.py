@@ -9,6 +9,7 @@ upwards: ``failure`` is set, readiness turns false, and the parent process decid
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import signal
 import time
@@ -21,12 +22,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import ActorDiedError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.agent import Agent
-from actors.executor import Executor
-from actors.local_model import LocalModel
-from actors.orchestrator import Orchestrator
 from actors.placement import NAMESPACE, Placement, placements, supervisor_name
-from actors.stream_hub import StreamHub
 from runtime.composition import compose
 from runtime.config import Settings, from_json, to_json
 from runtime.telemetry import logger
@@ -42,13 +38,14 @@ START_WITHIN_S = 60.0
 RESTARTS, RESTARTS_WITHIN_S = 20, 60.0
 """More kills than this in that time are given up upwards."""
 
-CLASSES: dict[str, Any] = {
-    "hub": StreamHub,
-    "local_model": LocalModel,
-    "agent": Agent,
-    "orchestrator": Orchestrator,
-    "executor": Executor,
+CLASSES = {
+    "hub": "actors.stream_hub:StreamHub",
+    "local_model": "actors.local_model:LocalModel",
+    "agent": "actors.agent:Agent",
+    "orchestrator": "actors.orchestrator:Orchestrator",
+    "executor": "actors.executor:Executor",
 }
+"""Where each kind's actor class is; imported when the first of its kind is made, since every second counts at the start."""
 
 
 @dataclass(slots=True)
@@ -115,7 +112,8 @@ class SupervisorHost:
 
     def _create(self, placement: Placement) -> ActorHandle[Any]:
         arguments = (self._settings_json, placement.subject) if placement.subject else (self._settings_json,)
-        actor = CLASSES[placement.kind].options(
+        module, _, name = CLASSES[placement.kind].partition(":")
+        actor = getattr(importlib.import_module(module), name).options(
             name=placement.name,
             namespace=NAMESPACE,
             lifetime="detached",
