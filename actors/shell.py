@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from abc import ABC, abstractmethod
 from typing import Any, TypedDict
 
 import ray
@@ -22,7 +23,7 @@ class Pulse(TypedDict):
     started: bool
 
 
-class Shell:
+class Shell(ABC):
     """Base of the hosts. ``begin`` starts what is hosted; every method that needs it awaits ``started`` first.
 
     A restarted actor has only run its constructor: whoever comes first, a caller or the supervisor, starts it.
@@ -34,9 +35,9 @@ class Shell:
         self._starting: asyncio.Task[None] | None = None
         self._done = False
 
+    @abstractmethod
     async def begin(self) -> None:
         """Start what is hosted; called once per process."""
-        raise NotImplementedError
 
     async def started(self) -> None:
         """Wait until ``begin`` is through; a failed one is tried again by the next caller."""

@@ -43,4 +43,5 @@ class Texts:
 
     def of_stage(self, stage: str) -> str:
         """The stage's text so far, its turns joined by blank lines."""
-        return "\n\n".join(text for key, text in sorted(self.texts.items()) if key.stage == stage and text)
+        own = (text.strip("\n") for key, text in sorted(self.texts.items()) if key.stage == stage)
+        return "\n\n".join(text for text in own if text)
