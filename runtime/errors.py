@@ -32,7 +32,6 @@
         ├── Superseded              a newer dispatch of this stage exists: stop at once
         ├── RunEnded                the run is over; nothing more may be written
         ├── RunCancelled            a cancel request is recorded: stop at once
-        ├── SequenceConflict        an append met an unexpected last sequence number
         └── StoreUnavailable        the log cannot be reached                     (retryable)
 
 All constructor arguments are positional and go to ``Exception.__init__``: only so does an error survive its way
@@ -266,12 +265,6 @@ class RunCancelled(InternalError):
     """A cancel request is recorded: nothing new may start."""
 
     code = "run_cancelled"
-
-
-class SequenceConflict(InternalError):
-    """An append met a last sequence number it did not expect."""
-
-    code = "sequence_conflict"
 
 
 class StoreUnavailable(InternalError):

@@ -6,11 +6,6 @@ import re
 import secrets
 import uuid
 from collections.abc import Callable
-from typing import NewType
-
-RunId = NewType("RunId", str)
-ConversationId = NewType("ConversationId", str)
-StageId = NewType("StageId", str)
 
 IdSource = Callable[[], str]
 """Gives a new identifier of 122 random bits or more each time it is called."""

@@ -89,7 +89,7 @@ class Agent:
             )
 
         transcript = await take_turn(self._tools.turn, emitter, request.transcript, request_for, show=False)
-        return PlanningResult(transcript.text(), transcript)
+        return PlanningResult(transcript)
 
     async def _tracked(self, run_id: str, lane: Lane, work: Coroutine[Any, Any, T]) -> T:
         """Run ``work`` so that ``cancel`` reaches it, and end only when its events are durable or refused."""

@@ -64,10 +64,14 @@ class PlanningRequest:
 
 @dataclass(frozen=True, slots=True)
 class PlanningResult:
-    """The answer as text (JSON, not yet validated) and the conversation with it."""
+    """The conversation with the answer, which is not yet validated."""
 
-    text: str
     transcript: Transcript
+
+    @property
+    def text(self) -> str:
+        """The answer: JSON, if the agent kept to its schema."""
+        return self.transcript.text()
 
 
 class AgentPort(Protocol):

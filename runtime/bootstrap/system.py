@@ -74,8 +74,7 @@ async def serve_in_process(settings: Settings, ready: Callable[[str], None]) -> 
     """Serve the whole system from this process until SIGINT or SIGTERM; ``ready`` is told the URL."""
     async with in_process(settings) as system:
         listener = socket.create_server((settings.host, settings.port))
-        config = uvicorn.Config(system.app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2)
-        server = _QuietServer(config)
+        server = _server(system.app)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             # ours, not uvicorn's: it would raise the signal again before the system below has stopped in order
@@ -89,14 +88,17 @@ async def in_process_server(settings: Settings) -> AsyncIterator[str]:
     """The same on a free loopback port, for the length of the context; gives the base URL."""
     async with in_process(settings) as system:
         listener = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn.Config(system.app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2)
-        server = _QuietServer(config)
+        server = _server(system.app)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             await serving
+
+
+def _server(app: Starlette) -> uvicorn.Server:
+    return _QuietServer(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2))
 
 
 class _QuietServer(uvicorn.Server):

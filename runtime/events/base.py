@@ -8,6 +8,12 @@ from pydantic import BaseModel, ConfigDict
 
 Family = Literal["token", "object", "status", "error", "system"]
 
+Status = Literal["accepted", "running", "waiting", "completed", "failed", "cancelled", "expired"]
+"""Where a run stands."""
+
+TERMINAL: frozenset[Status] = frozenset({"completed", "failed", "cancelled", "expired"})
+"""The statuses a run ends with."""
+
 SCHEMA_VERSION = 1
 """Raised when the meaning of an event changes; golden files in tests show every change in a diff."""
 

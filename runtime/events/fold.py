@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, assert_never
 
 from runtime.events import catalog as ev
+from runtime.events.base import TERMINAL as TERMINAL
+from runtime.events.base import Status
 from runtime.events.envelope import Envelope
 from runtime.events.messages import Usage
 from runtime.events.plan import Plan, Todo
 from runtime.events.transcript import Transcript, advance
 
 StageStatus = Literal["pending", "dispatched", "running", "completed", "failed", "skipped"]
-RunStatus = Literal["accepted", "running", "waiting", "completed", "failed", "cancelled", "expired"]
-TERMINAL: frozenset[RunStatus] = frozenset({"completed", "failed", "cancelled", "expired"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class RunState:
     """Everything a run's log says, tokens left out."""
 
     run_id: str = ""
-    status: RunStatus = "accepted"
+    status: Status = "accepted"
     accepted: ev.RunAccepted | None = None
     accepted_at: float = 0.0
     epoch: int = 0

@@ -74,9 +74,8 @@ class RunDriver:
         if self._cancelling:
             return
         self._cancelling = True
-        agents = {self._book.state.stages[s].todo.agent for s in self._stages}
-        stops = [self._tools.stages.agents[name].cancel(self._run.run_id) for name in agents]
-        await asyncio.gather(*stops, self._tools.orchestrator.cancel(self._run.run_id), return_exceptions=True)
+        planning = self._tools.orchestrator.cancel(self._run.run_id)
+        await asyncio.gather(self._cancel_agents(), planning, return_exceptions=True)
 
     async def _drive(self) -> None:
         await self._begin()
@@ -203,13 +202,17 @@ class RunDriver:
         """End the stages under way, here and in their agents."""
         if not self._stages:
             return
-        names = {self._book.state.stages[stage].todo.agent for stage in self._stages}
-        stops = [self._tools.stages.agents[name].cancel(self._run.run_id) for name in names]
-        await asyncio.gather(*stops, return_exceptions=True)
+        await self._cancel_agents()
         for task in self._stages.values():
             task.cancel()
         await asyncio.gather(*self._stages.values(), return_exceptions=True)
         self._stages.clear()
+
+    async def _cancel_agents(self) -> None:
+        """Tell the agents of the stages under way; one that cannot be told is shut out by the log."""
+        names = {self._book.state.stages[stage].todo.agent for stage in self._stages}
+        stops = [self._tools.stages.agents[name].cancel(self._run.run_id) for name in names]
+        await asyncio.gather(*stops, return_exceptions=True)
 
     def _emitter(self, stage: str | None = None, agent: str | None = None) -> Emitter:
         """A writer of its own for every word of the run itself: one refusal must not shut out the next."""

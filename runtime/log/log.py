@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from runtime.events.base import TERMINAL as TERMINAL
+from runtime.events.base import Status as Status
 from runtime.events.envelope import Record, Stored
-
-Status = Literal["accepted", "running", "waiting", "completed", "failed", "cancelled", "expired"]
-TERMINAL: frozenset[Status] = frozenset({"completed", "failed", "cancelled", "expired"})
 
 TERMINAL_TYPES: dict[str, Status] = {
     "run.completed": "completed",

@@ -5,44 +5,15 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from runtime.clock import ManualClock
 from runtime.errors import ConfigurationError, StoreLocked, StoreUnavailable
-from runtime.events.envelope import Record
-from runtime.log.log import NewRun, Write
 from runtime.log.sqlite import SqliteLog, SqliteReader
 from runtime.log.sqlite_file import PRAGMAS, open_for_reading, open_for_writing, prepare
-
-ACCEPTED = Record("run.accepted", "status", None, b"{}")
-DELTA = Record("turn.delta", "token", "s", b"x" * 100)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "log.db"
-
-
-@pytest.fixture
-async def log(path: Path) -> AsyncIterator[SqliteLog]:
-    log = SqliteLog(path, ManualClock())
-    await log.open()
-    yield log
-    await log.close()
-
-
-def new(run_id: str = "r1", **changes: Any) -> NewRun:
-    return replace(NewRun(run_id, "t", None, "?", 60.0, "continue", 30.0, (ACCEPTED,)), **changes)
-
-
-def write(after: int, number: int, *records: Record) -> Write:
-    return Write("r1", None, after, "p", number, records or (DELTA,))
-
+from tests.log.sqlite_samples import DELTA, new, write
 
 # --- it is one process's ---------------------------------------------------------------------------------------------
 

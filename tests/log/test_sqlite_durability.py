@@ -9,42 +9,16 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from runtime.clock import ManualClock
 from runtime.errors import StoreUnavailable
 from runtime.events.envelope import Record
-from runtime.log.log import NewRun, Write
+from runtime.log.log import Write
 from runtime.log.sqlite import SqliteLog
-
-ACCEPTED = Record("run.accepted", "status", None, b"{}")
-DELTA = Record("turn.delta", "token", "s", b"x" * 100)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "log.db"
-
-
-@pytest.fixture
-async def log(path: Path) -> AsyncIterator[SqliteLog]:
-    log = SqliteLog(path, ManualClock())
-    await log.open()
-    yield log
-    await log.close()
-
-
-def new(run_id: str = "r1", **changes: Any) -> NewRun:
-    return replace(NewRun(run_id, "t", None, "?", 60.0, "continue", 30.0, (ACCEPTED,)), **changes)
-
-
-def write(after: int, number: int, *records: Record) -> Write:
-    return Write("r1", None, after, "p", number, records or (DELTA,))
+from tests.log.sqlite_samples import DELTA, new, write
 
 
 async def test_reopened_log_has_everything(log: SqliteLog, path: Path) -> None:
