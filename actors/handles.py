@@ -95,8 +95,11 @@ class HubHandle:
     async def renew(self, executor: str, *, ttl_s: float) -> Lease:
         return await self._actor.call("renew", executor, ttl_s, timeout_s=ttl_s / 2)  # type: ignore[no-any-return]
 
-    async def release(self, executor: str) -> None:
-        await self._actor.call("release", executor, timeout_s=2.0)
+    async def owned(self, executor: str) -> list[Run]:
+        return await self._actor.call("owned", executor, timeout_s=5.0)  # type: ignore[no-any-return]
+
+    async def release(self, executor: str, *, lost: bool = False) -> None:
+        await self._actor.call("release", executor, lost, timeout_s=2.0)
 
     async def watch(self, door: str, run_ids: Sequence[str]) -> dict[str, int]:
         return await self._actor.call("watch", door, list(run_ids))  # type: ignore[no-any-return]

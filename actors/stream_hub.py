@@ -44,9 +44,13 @@ class StreamHubHost(Shell):
         await self.started()
         return await self._hub.renew(executor, ttl_s=ttl_s)
 
-    async def release(self, executor: str) -> None:
+    async def owned(self, executor: str) -> list[Run]:
         await self.started()
-        await self._hub.release(executor)
+        return await self._hub.owned(executor)
+
+    async def release(self, executor: str, lost: bool) -> None:
+        await self.started()
+        await self._hub.release(executor, lost=lost)
 
     async def watch(self, door: str, run_ids: Sequence[str]) -> dict[str, int]:
         await self.started()

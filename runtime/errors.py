@@ -214,6 +214,16 @@ class AgentLost(AgentError):
     retryable = True
 
 
+class LimitExceeded(AgentError):
+    """The run may not go on as it is; ``reason``: ``budget_exceeded`` or ``log_limit``. What was completed stays."""
+
+    code = "limit_exceeded"
+
+    def __init__(self, message: str = "", reason: str = "budget_exceeded") -> None:
+        super().__init__(message, reason)
+        self.reason = reason
+
+
 class ToolFailed(AgentError):
     """A tool raised or took too long; raise it inside a tool to choose the words the model reads."""
 

@@ -91,8 +91,11 @@ class HubPortal:
     async def renew(self, executor: str, *, ttl_s: float) -> Lease:
         return await self._up().renew(executor, ttl_s=ttl_s)
 
-    async def release(self, executor: str) -> None:
-        await self._up().release(executor)
+    async def owned(self, executor: str) -> list[Run]:
+        return await self._up().owned(executor)
+
+    async def release(self, executor: str, *, lost: bool = False) -> None:
+        await self._up().release(executor, lost=lost)
 
     async def watch(self, door: str, run_ids: Sequence[str]) -> dict[str, int]:
         return await self._up().watch(door, run_ids)

@@ -7,13 +7,14 @@ output turns into bytes (SECURITY.md 1).
 from __future__ import annotations
 
 import re
+from math import ceil
 from typing import Any
 
 import orjson
 from pydantic import ValidationError
 
-from runtime.events.catalog import EVENT, Event, TurnDelta
-from runtime.events.envelope import Draft, Envelope, Record, Stored
+from runtime.events.catalog import EVENT, Event, TurnCompleted, TurnDelta, TurnFailed, TurnStarted, TurnSuperseded
+from runtime.events.envelope import Draft, Envelope, Money, Record, Stored
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -42,7 +43,26 @@ def encode(draft: Draft, run_id: str, at: float) -> Record:
         raw = orjson.dumps(_clean(body))
     if b"\\u0000" in raw:
         raw = orjson.dumps(_clean(body))
-    return Record(event.type, event.family, draft.stage, raw)
+    return Record(event.type, event.family, draft.stage, raw, money_of(event))
+
+
+def money_of(event: Event) -> Money | None:
+    """What ``event`` moves on the budgets; None for most, and for calls that cost nothing."""
+    match event:
+        case TurnStarted(reserved_cost_usd=reserved):
+            money = Money(reserve=micro_usd(reserved))
+        case TurnCompleted(released_cost_usd=released, usage=usage):
+            money = Money(-micro_usd(released), micro_usd(usage.cost_usd))
+        case TurnSuperseded() | TurnFailed():
+            money = Money(-micro_usd(event.released_cost_usd), micro_usd(event.spent_cost_usd))
+        case _:
+            return None
+    return money if any(money) else None
+
+
+def micro_usd(usd: float) -> int:
+    """Millionths of a US dollar, rounded up: a budget is never exceeded by rounding."""
+    return ceil(round(usd * 1_000_000, 3))
 
 
 def decode(stored: Stored) -> Envelope:

@@ -25,6 +25,15 @@ class Draft:
     """1, 2, 3 ... per turn; a withdrawn attempt's text is dropped by clients."""
 
 
+class Money(NamedTuple):
+    """What a record does to its run's account, in millionths of a US dollar; the log moves both in the record's transaction."""
+
+    reserve: int = 0
+    """Held back for a model call about to be made; below 0: given back."""
+    spend: int = 0
+    """Spent for good."""
+
+
 class Record(NamedTuple):
     """A draft in its travelling form: encoded once, with the routing fields beside the bytes."""
 
@@ -33,6 +42,7 @@ class Record(NamedTuple):
     stage: str | None
     body: bytes
     """JSON object without ``seq`` and ``epoch``; the hub's numbers are set beside it."""
+    money: Money | None = None
 
 
 class Stored(NamedTuple):

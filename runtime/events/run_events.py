@@ -24,6 +24,8 @@ class Limits(EventData):
     family = "status"
     deadline_s: float = 3600.0
     tool_calls: int = 200
+    budget_usd: float | None = None
+    """US dollars the run may spend on models; None: no limit of its own."""
 
 
 class StageOutput(EventData):
@@ -55,6 +57,8 @@ class RunAccepted(EventData):
     conversation_id: str | None = None
     on_disconnect: Literal["cancel", "continue"] = "continue"
     grace_s: float = 30.0
+    resumed_from: str | None = None
+    """The run whose completed stages this one carries over."""
     schema_version: int = SCHEMA_VERSION
 
 
@@ -76,6 +80,8 @@ class RunWaiting(EventData):
     type: Literal["run.waiting"] = "run.waiting"
     family = "status"
     reason: str
+    until: float | None = None
+    """When it goes on by itself, in seconds since the epoch; None: not by itself."""
 
 
 class RunCompleted(EventData):

@@ -16,6 +16,7 @@ class TurnStarted(EventData):
     model: str
     request_hash: str
     reserved_cost_usd: float = 0.0
+    """The most this call can cost, held back from the budgets before it is made; 0 where the price is not known."""
 
 
 class TurnDelta(EventData):
@@ -41,6 +42,8 @@ class TurnCompleted(EventData):
     usage: Usage
     model: str
     truncated: bool = False
+    released_cost_usd: float = 0.0
+    """What ``turn.started`` held back, given back now; ``usage.cost_usd`` is what counts as spent instead."""
 
 
 class TurnSnapshot(EventData):
@@ -60,6 +63,9 @@ class TurnFailed(EventData):
     code: str
     message: str
     attempts: int
+    released_cost_usd: float = 0.0
+    spent_cost_usd: float = 0.0
+    """See ``turn.superseded``."""
 
 
 class TurnSuperseded(EventData):
@@ -68,3 +74,7 @@ class TurnSuperseded(EventData):
     type: Literal["turn.superseded"] = "turn.superseded"
     family = "system"
     reason: str
+    released_cost_usd: float = 0.0
+    """What ``turn.started`` held back, given back now."""
+    spent_cost_usd: float = 0.0
+    """What counts as spent instead: all of it when the provider may have worked, since nobody can say for how much."""

@@ -28,9 +28,6 @@ SCAN_EVERY = 2
 AGAIN_S = 1.0
 """Pause before a run is driven on that stopped because the log, or a process it needs, was away."""
 
-DOUBTED = 512
-"""Newest runs looked through for one whose claim was committed while its answer was lost."""
-
 FENCE_MARGIN_S = 2.0
 """An executor that has not renewed by its lease's end minus this stops by itself (JOURNAL.md 1.4)."""
 
@@ -129,13 +126,12 @@ class Executor:
             return
         self._doubtful = False
         try:
-            known = await self._hub.recent(tenant_id="default", limit=DOUBTED)
+            owned = await self._hub.owned(self._name)
         except BaseException:
             self._doubtful = True
             raise
-        for run in known:
-            if run.owner == self._name and not run.terminal:
-                self._own(run)
+        for run in owned:
+            self._own(run)
 
     def _own(self, run: Run) -> None:
         if run.run_id in self._owned:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from runtime.events.envelope import Record, Stored
+from runtime.events.envelope import Money, Record, Stored
 from runtime.log.log import TERMINAL, TERMINAL_TYPES, NewRun, Outcome, Run, Status, Write
 
 PAGE: Final = 512
@@ -24,6 +24,28 @@ HANDOUT_S: Final = 1.0
 """For so long an accepted run belongs to whoever accepted it; only then may anyone take it unasked."""
 
 
+NOTHING: Final = Money()
+
+
+class Account(NamedTuple):
+    """What has been held back and spent of a budget, in millionths of a US dollar."""
+
+    limit: int | None = None
+    reserved: int = 0
+    spent: int = 0
+
+    def covers(self, more: int) -> bool:
+        """Whether ``more`` can be held back beside what is already."""
+        return self.limit is None or self.reserved + self.spent + more <= self.limit
+
+    def after(self, money: Money) -> Account:
+        """The account once ``money`` has moved; a reservation given back twice does not go below nothing."""
+        return Account(self.limit, max(0, self.reserved + money.reserve), self.spent + money.spend)
+
+
+UNLIMITED: Final = Account()
+
+
 class Head(NamedTuple):
     """The part of a run that writes depend on and change."""
 
@@ -31,10 +53,21 @@ class Head(NamedTuple):
     epoch: int
     last_seq: int
     cancel_requested: bool
+    account: Account = UNLIMITED
+    wake_at: float | None = None
 
 
-def decide(run: Head | None, last_publisher_seq: int, write: Write) -> Outcome:
-    """Answer what becomes of ``write``, given the run and its publisher's last number inside the transaction."""
+def head_of(run: Run) -> Head:
+    """The head of a run as the store has it."""
+    account = Account(run.budget, run.reserved, run.spent)
+    return Head(run.status, run.epoch, run.last_seq, run.cancel_requested, account, run.wake_at)
+
+
+def decide(run: Head | None, last_publisher_seq: int, write: Write, day: Account = UNLIMITED) -> Outcome:
+    """Answer what becomes of ``write``, given the run, its publisher's last number and its tenant's day.
+
+    Asked inside the transaction; ``day.limit`` is what the run itself was told of it.
+    """
     if run is None:
         return "unknown_run"
     if _is_fenced(run, write):
@@ -47,16 +80,35 @@ def decide(run: Head | None, last_publisher_seq: int, write: Write) -> Outcome:
         return "conflict"
     if (run.cancel_requested or write.cancel) and any(record.type == "run.completed" for record in write.records):
         return "cancel_requested"
+    more = sum(record.money.reserve for record in write.records if record.money is not None)
+    if more > 0 and not (run.account.covers(more) and day.covers(more)):
+        return "over_budget"
     return "committed"
+
+
+def moved(run: Head, write: Write) -> Money:
+    """What ``write`` moves, on the run's account and its tenant's day alike, once it is committed.
+
+    With a run's end what is still held back counts as spent: nobody is left who could say that it was not.
+    """
+    reserve = sum(record.money.reserve for record in write.records if record.money is not None)
+    spend = sum(record.money.spend for record in write.records if record.money is not None)
+    left = max(0, run.account.reserved + reserve)
+    if status_after(run.status, write.records) in TERMINAL:
+        return Money(-run.account.reserved, spend + left)
+    return Money(left - run.account.reserved, spend)
 
 
 def advance(run: Head, write: Write) -> Head:
     """Give the head as it is once ``write`` is committed."""
+    status = status_after(run.status, write.records)
     return Head(
-        status_after(run.status, write.records),
+        status,
         run.epoch,
         run.last_seq + len(write.records),
         run.cancel_requested or write.cancel,
+        run.account.after(moved(run, write)),
+        write.wake_at if status == "waiting" and run.status != "waiting" else run.wake_at,
     )
 
 
@@ -77,6 +129,8 @@ def created(new: NewRun, *, now: float) -> Run:
         on_disconnect=new.on_disconnect,
         grace_s=new.grace_s,
         takeovers=0,
+        budget=new.budget,
+        day_budget=new.day_budget,
     )
 
 
@@ -89,13 +143,15 @@ def number(records: Sequence[Record], *, first_seq: int, epoch: int) -> list[Sto
 
 
 def status_after(status: Status, records: Sequence[Record]) -> Status:
-    """The status once ``records`` are written: the last one's, if it ends the run."""
-    return TERMINAL_TYPES.get(records[-1].type, status) if records else status
+    """The status once ``records`` are written: the last one's, if it ends the run or makes it wait."""
+    if not records:
+        return status
+    return "waiting" if records[-1].type == "run.waiting" else TERMINAL_TYPES.get(records[-1].type, status)
 
 
 def _is_fenced(run: Head, write: Write) -> bool:
-    """An owner writes only under the present epoch; epoch 0 is nobody's, since no claim gives it out."""
-    return write.epoch is not None and (write.epoch != run.epoch or run.epoch == 0)
+    """An owner writes only under the present epoch; epoch 0 is nobody's, since no claim gives it out, nor is a waiting run."""
+    return write.epoch is not None and (write.epoch != run.epoch or run.epoch == 0 or run.status == "waiting")
 
 
 def _goes_on_after_the_end(records: Sequence[Record]) -> bool:

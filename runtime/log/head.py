@@ -16,6 +16,9 @@ from runtime.log.wire import Append, AppendOutcome
 REFUSED_WHEN_CANCELLED = frozenset({"turn.started", "tool.called"})
 """Intents nobody may write once a cancel request stands (JOURNAL.md 1.11, 7)."""
 
+MAX_EVENTS = 100_000
+"""Events after which agents may add nothing to a run (JOURNAL.md 1.10); its owner may still end it."""
+
 
 @dataclass(slots=True)
 class Head:
@@ -55,6 +58,8 @@ def refusal(head: Head | None, item: Append, *, cancel: bool) -> AppendOutcome |
         return "superseded"
     if head.cancel_requested and (item.worker or any(r.type in REFUSED_WHEN_CANCELLED for r in item.records)):
         return "cancelled"
+    if item.worker and head.last_seq >= MAX_EVENTS:
+        return "log_limit"
     return None
 
 

@@ -120,9 +120,13 @@ class Hub:
         """Extend an executor's lease."""
         return await self._store.renew(executor, ttl_s=ttl_s)
 
-    async def release(self, executor: str) -> None:
-        """End an executor's lease now."""
-        await self._store.release(executor)
+    async def owned(self, executor: str) -> list[Run]:
+        """The unfinished runs that are this executor's."""
+        return await self._store.owned(executor)
+
+    async def release(self, executor: str, *, lost: bool = False) -> None:
+        """End an executor's lease now; ``lost``: someone else says that it is dead."""
+        await self._store.release(executor, lost=lost)
 
     # --- readers -----------------------------------------------------------------------------------------------------
 

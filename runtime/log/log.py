@@ -23,7 +23,7 @@ TERMINAL_TYPES: dict[str, Status] = {
 }
 """Which status an event's type ends its run with."""
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Of what is stored; a store of another version is refused with a clear message."""
 
 
@@ -43,6 +43,10 @@ class NewRun:
     idempotency_key: str | None = None
     idempotency_hash: str | None = None
     """Of the request body: the same key with another hash is an error."""
+    budget: int | None = None
+    """What the run may spend, in millionths of a US dollar; None: as much as it needs."""
+    day_budget: int | None = None
+    """What all runs of the tenant created on the same day (UTC) may spend together, as this one sees it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,19 @@ class Run:
     on_disconnect: Literal["cancel", "continue"]
     grace_s: float
     takeovers: int
+    """How often an owner was lost; a run handed over, or woken, does not count."""
+    wake_at: float | None = None
+    """When a waiting run may be claimed; None: not by itself."""
+    budget: int | None = None
+    day_budget: int | None = None
+    reserved: int = 0
+    """Millionths of a US dollar held back for model calls under way; 0 once the run has ended."""
+    spent: int = 0
+
+    @property
+    def day(self) -> int:
+        """Days since 1970 (UTC) at its creation: the day its spending counts for, whenever it happens."""
+        return int(self.created_at // 86400)
 
     @property
     def terminal(self) -> bool:
@@ -91,10 +108,15 @@ class Write:
     records: tuple[Record, ...]
     cancel: bool = False
     """Also sets the run's cancel request."""
+    wake_at: float | None = None
+    """With ``run.waiting`` as the last record: when the run may be claimed again."""
 
 
-Outcome = Literal["committed", "repeated", "fenced", "ended", "conflict", "unknown_run", "cancel_requested"]
-"""``cancel_requested``: a ``run.completed`` was refused because a cancel request stands (JOURNAL.md 1.11, 7)."""
+Outcome = Literal[
+    "committed", "repeated", "fenced", "ended", "conflict", "unknown_run", "cancel_requested", "over_budget"
+]
+"""``cancel_requested``: a ``run.completed`` was refused because a cancel request stands (JOURNAL.md 1.11, 7).
+``over_budget``: what the records would hold back does not fit the run's budget or its tenant's day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +159,9 @@ class Log(Protocol):
     async def append(self, writes: Sequence[Write]) -> list[Written]:
         """Commit the writes in one transaction; answers in the same order. Two writes of one run apply in order.
 
-        A terminal record sets the run's status in the same transaction, and must be the write's last.
+        A terminal record sets the run's status in the same transaction, and must be the write's last; what was still
+        held back for model calls then counts as spent. ``run.waiting`` as the last record makes the run waiting and
+        nobody's. Otherwise an owner's write is taken only while the run is running.
         """
         ...
 
@@ -160,9 +184,10 @@ class Log(Protocol):
     async def claim(self, run_id: str | None, *, executor: str, limit: int = 16) -> list[Run]:
         """Make ``executor`` the owner of that run, or of up to ``limit`` runs nobody living owns; epoch + 1 each.
 
-        Claimable is a run that is accepted, or running with an owner whose lease has run out (or that has none), and
-        only by an executor with a lease of its own. ``takeovers`` grows when the run was running. An accepted run is
-        given by ``run_id=None`` only when it is older than 1 s: until then whoever accepted it is handing it out.
+        Claimable is a run that is accepted, or running with an owner whose lease has run out (or that has none), or
+        waiting and due or to be cancelled; and only by an executor with a lease of its own. ``takeovers`` grows when an
+        owner was lost: when the run was running and had one. An accepted run is given by ``run_id=None`` only when it is
+        older than 1 s: until then whoever accepted it is handing it out.
         Answers the claimed runs after the claim.
         """
         ...
@@ -171,8 +196,19 @@ class Log(Protocol):
         """Extend (or begin) an executor's lease. ``alive=False`` when it had run out or was revoked: stop everything, take a new name."""
         ...
 
-    async def release(self, executor: str) -> None:
-        """End an executor's lease now, so that others may take its runs at once."""
+    async def owned(self, executor: str) -> list[Run]:
+        """The unfinished runs that are this executor's."""
+        ...
+
+    async def release(self, executor: str, *, lost: bool = False) -> None:
+        """End an executor's lease now, so that others may take its runs at once.
+
+        It hands its runs over, which is no takeover; ``lost``: it is said to be dead by someone else, which is one.
+        """
+        ...
+
+    async def spent(self, tenant_id: str, day: int) -> tuple[int, int]:
+        """What the tenant's runs of that day hold back and have spent, in millionths of a US dollar."""
         ...
 
 

@@ -11,7 +11,19 @@ from dataclasses import dataclass, replace
 from runtime.clock import Clock
 from runtime.errors import Conflict, InvalidRequest, StoreUnavailable
 from runtime.events.envelope import Stored
-from runtime.log.decide import HANDOUT_S, IDEMPOTENCY_KEPT_S, PAGE, Head, advance, created, decide, number
+from runtime.log.decide import (
+    HANDOUT_S,
+    IDEMPOTENCY_KEPT_S,
+    PAGE,
+    Account,
+    Head,
+    advance,
+    created,
+    decide,
+    head_of,
+    moved,
+    number,
+)
 from runtime.log.log import Created, Lease, NewRun, Run, Write, Written
 
 REVOKED = 0.0
@@ -36,6 +48,7 @@ class MemoryLog:
         self._publishers: dict[tuple[str, str], int] = {}
         self._keys: dict[tuple[str, str], _Key] = {}
         self._leases: dict[str, float] = {}
+        self._days: dict[tuple[str, int], Account] = {}
 
     async def open(self) -> None:
         self._closed = False
@@ -97,12 +110,24 @@ class MemoryLog:
             self._leases[executor] = REVOKED
             return Lease(alive=False)
         self._leases[executor] = now + ttl_s
-        owned = [run for run in self._runs.values() if run.owner == executor and not run.terminal]
+        owned = await self.owned(executor)
         return Lease(alive=True, cancel_requested=tuple(run.run_id for run in owned if run.cancel_requested))
 
-    async def release(self, executor: str) -> None:
+    async def owned(self, executor: str) -> list[Run]:
+        self._reachable()
+        return [run for run in self._runs.values() if run.owner == executor and not run.terminal]
+
+    async def release(self, executor: str, *, lost: bool = False) -> None:
         self._reachable()
         self._leases[executor] = REVOKED
+        if not lost:
+            for run in await self.owned(executor):
+                self._runs[run.run_id] = replace(run, owner=None)
+
+    async def spent(self, tenant_id: str, day: int) -> tuple[int, int]:
+        self._reachable()
+        account = self._days.get((tenant_id, day), Account())
+        return account.reserved, account.spent
 
     def _reachable(self) -> None:
         if self._closed:
@@ -129,17 +154,20 @@ class MemoryLog:
 
     def _append(self, write: Write) -> Written:
         run = self._runs.get(write.run_id)
-        head = None if run is None else Head(run.status, run.epoch, run.last_seq, run.cancel_requested)
+        head = None if run is None else head_of(run)
         publisher = (write.run_id, write.publisher)
-        outcome = decide(head, self._publishers.get(publisher, 0), write)
+        day = Account() if run is None else self._days.get((run.tenant_id, run.day), Account())
+        limit = None if run is None else run.day_budget
+        outcome = decide(head, self._publishers.get(publisher, 0), write, day._replace(limit=limit))
         if run is None or head is None:
             return Written(outcome)
         if outcome != "committed":
             return Written(outcome, last_seq=run.last_seq, epoch=run.epoch)
         first_seq = run.last_seq + 1
-        self._runs[run.run_id] = replace(run, **advance(head, write)._asdict())
+        self._runs[run.run_id] = _advanced(run, advance(head, write))
         self._events[run.run_id] += number(write.records, first_seq=first_seq, epoch=run.epoch)
         self._publishers[publisher] = write.publisher_seq
+        self._days[run.tenant_id, run.day] = day.after(moved(head, write))
         return Written(outcome, first_seq, run.last_seq + len(write.records), run.epoch)
 
     def _alive(self, executor: str, now: float) -> bool:
@@ -148,6 +176,8 @@ class MemoryLog:
     def _claimable(self, run: Run, now: float, *, unasked: bool) -> bool:
         if run.status == "accepted":
             return not unasked or run.created_at + HANDOUT_S < now
+        if run.status == "waiting":
+            return run.cancel_requested or (run.wake_at is not None and run.wake_at <= now)
         return run.status == "running" and (run.owner is None or not self._alive(run.owner, now))
 
     def _take(self, run: Run, executor: str) -> Run:
@@ -156,7 +186,21 @@ class MemoryLog:
             status="running",
             epoch=run.epoch + 1,
             owner=executor,
-            takeovers=run.takeovers + (run.status == "running"),
+            takeovers=run.takeovers + (run.status == "running" and run.owner is not None),
+            wake_at=None,
         )
         self._runs[run.run_id] = taken
         return taken
+
+
+def _advanced(run: Run, head: Head) -> Run:
+    return replace(
+        run,
+        status=head.status,
+        last_seq=head.last_seq,
+        cancel_requested=head.cancel_requested,
+        owner=None if head.status == "waiting" else run.owner,
+        wake_at=head.wake_at,
+        reserved=head.account.reserved,
+        spent=head.account.spent,
+    )

@@ -11,7 +11,8 @@ When the hub cannot be reached the same batch, with the same numbers, is sent ag
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from runtime.clock import Clock
@@ -19,6 +20,7 @@ from runtime.errors import (
     Fenced,
     HeadraceError,
     InternalError,
+    LimitExceeded,
     NotFound,
     RunCancelled,
     RunEnded,
@@ -37,13 +39,15 @@ HIGH_WATER_BYTES = 1024 * 1024
 GIVE_UP_S = 60.0
 """How long an unreachable hub is waited for before lanes fail (JOURNAL.md 1.7)."""
 
-_REFUSALS: dict[AppendOutcome, tuple[type[HeadraceError], str]] = {
-    "fenced": (Fenced, "another owner has taken the run"),
-    "superseded": (Superseded, "a newer dispatch of this stage exists"),
-    "ended": (RunEnded, "the run has ended"),
-    "cancelled": (RunCancelled, "a cancel request stands"),
-    "unknown_run": (NotFound, "there is no such run"),
-    "rejected": (InternalError, "the log could not take what was written"),
+_REFUSALS: dict[AppendOutcome, Callable[[], HeadraceError]] = {
+    "fenced": partial(Fenced, "another owner has taken the run"),
+    "superseded": partial(Superseded, "a newer dispatch of this stage exists"),
+    "ended": partial(RunEnded, "the run has ended"),
+    "cancelled": partial(RunCancelled, "a cancel request stands"),
+    "unknown_run": partial(NotFound, "there is no such run"),
+    "rejected": partial(InternalError, "the log could not take what was written"),
+    "over_budget": partial(LimitExceeded, "the next model call does not fit the budget", "budget_exceeded"),
+    "log_limit": partial(LimitExceeded, "the run's log is as long as it may be", "log_limit"),
 }
 
 
@@ -76,6 +80,7 @@ class Lane:
         self.failure: HeadraceError | None = None
         self._seq = 0
         self._gathered: list[Record] = []
+        self._wake_at: float | None = None
         self._bytes = 0
         self._waiters: list[asyncio.Future[int]] = []
         self._in_flight: list[asyncio.Future[int]] = []
@@ -88,9 +93,13 @@ class Lane:
         if self._bytes + self._in_flight_bytes > HIGH_WATER_BYTES:
             await self.drain()
 
-    async def commit(self, *records: Record) -> int:
-        """Hand records over and wait until they are durable, together; answers the run's last sequence number."""
+    async def commit(self, *records: Record, wake_at: float | None = None) -> int:
+        """Hand records over and wait until they are durable, together; answers the run's last sequence number.
+
+        ``wake_at``, with ``run.waiting`` as the last record: when the run may be claimed again.
+        """
         self._gather(records)
+        self._wake_at = wake_at
         waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._publisher.wake(urgent=True)
@@ -126,7 +135,17 @@ class Lane:
         self._in_flight_bytes, self._bytes = self._bytes, 0
         self._in_flight, self._waiters = self._waiters, []
         self._seq += 1
-        return Append(self.run_id, self.name, self._seq, self.epoch, records, self.stage, self.dispatch, self.worker)
+        return Append(
+            self.run_id,
+            self.name,
+            self._seq,
+            self.epoch,
+            records,
+            self.stage,
+            self.dispatch,
+            self.worker,
+            self._wake_at,
+        )
 
     def acknowledged(self, appended: Appended) -> None:
         if appended.outcome == "committed":
@@ -135,8 +154,7 @@ class Lane:
                 _settle(waiter, appended.last_seq)
             self._in_flight = []
         else:
-            kind, words = _REFUSALS[appended.outcome]
-            self.fail(kind(words))
+            self.fail(_REFUSALS[appended.outcome]())
 
     def fail(self, error: HeadraceError) -> None:
         """Refuse everything from now on."""

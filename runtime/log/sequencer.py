@@ -184,7 +184,16 @@ class Sequencer:
             seq = expected[item.run_id]
             expected[item.run_id] += len(item.records)
             writes.append(
-                Write(item.run_id, epoch, seq, item.publisher, item.publisher_seq, item.records, pending.cancel)
+                Write(
+                    item.run_id,
+                    epoch,
+                    seq,
+                    item.publisher,
+                    item.publisher_seq,
+                    item.records,
+                    pending.cancel,
+                    item.wake_at,
+                )
             )
         for pending, written in zip(ready, await self._store.append(writes), strict=True):
             self._settle(pending, heads[pending.append.run_id], written)
@@ -202,6 +211,9 @@ class Sequencer:
                 self._again(pending)
             case "cancel_requested":
                 _answer(pending, Appended("cancelled", written.last_seq))
+            case "over_budget":
+                self._counts.add("refused_over_budget")
+                _answer(pending, Appended("over_budget", written.last_seq))
             case "fenced" | "ended" | "unknown_run":
                 self.heads.pop(pending.append.run_id, None)  # what memory believed was stale: load it anew next time
                 _answer(pending, Appended(written.outcome, written.last_seq))

@@ -125,8 +125,14 @@ class SqliteLog:
     async def renew(self, executor: str, *, ttl_s: float) -> Lease:
         return await self._write(lambda writer: writer.renew(executor, ttl_s, self._clock.now()))
 
-    async def release(self, executor: str) -> None:
-        await self._write(lambda writer: writer.release(executor))
+    async def owned(self, executor: str) -> list[Run]:
+        return await self._write(lambda writer: writer.owned(executor))
+
+    async def release(self, executor: str, *, lost: bool = False) -> None:
+        await self._write(lambda writer: writer.release(executor, lost=lost))
+
+    async def spent(self, tenant_id: str, day: int) -> tuple[int, int]:
+        return await self._write(lambda writer: writer.spent(tenant_id, day))
 
     async def _write(self, work: Callable[[SqliteWriter], T]) -> T:
         return await self._opened().run(partial(self._with_writer, work))

@@ -102,10 +102,12 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     """
     db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, cached_statements=256)
     try:
-        is_new = _check_format(db, path)
+        version = _format_of(db, path)
         _set_and_read_back(db, path)
-        if is_new:
+        if version == 0:
             _create(db)
+        else:
+            _upgrade(db, version)
         (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise ConfigurationError(f"{path} is damaged ({verdict}). Restore it from a backup.")
@@ -125,18 +127,18 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
         db.execute("PRAGMA query_only=ON")
         db.execute("PRAGMA wal_autocheckpoint=0")
         db.execute("PRAGMA trusted_schema=OFF")
-        is_new = _check_format(db, path)
+        version = _format_of(db, path)
     except BaseException:
         db.close()
         raise
-    if is_new:
+    if version != FORMAT_VERSION:  # not made yet, or not upgraded yet: the writer does both when it opens
         db.close()
         return None
     return db
 
 
-def _check_format(db: sqlite3.Connection, path: Path) -> bool:
-    """True for an empty file, False for one of ours; raises ``ConfigurationError`` for any other."""
+def _format_of(db: sqlite3.Connection, path: Path) -> int:
+    """The format of a file of ours that can be used, 0 for an empty file; raises ``ConfigurationError`` for any other."""
     try:
         (application,) = db.execute("PRAGMA application_id").fetchone()
         (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -148,15 +150,15 @@ def _check_format(db: sqlite3.Connection, path: Path) -> bool:
             f"{path} is damaged or no Headrace log ({error}). Restore it, or name another."
         ) from error
     if (application, version, tables) == (0, 0, 0):
-        return True
+        return 0
     if application != APPLICATION_ID:
         raise ConfigurationError(f"{path} is a database of another program. Choose another data directory.")
-    if version != FORMAT_VERSION:
+    if not 1 <= version <= FORMAT_VERSION:
         raise ConfigurationError(
-            f"{path} is of format {version}; this Headrace reads format {FORMAT_VERSION}. "
+            f"{path} is of format {version}; this Headrace reads formats 1 to {FORMAT_VERSION}. "
             "Use the Headrace that wrote it, or another data directory."
         )
-    return False
+    return int(version)
 
 
 def _set_and_read_back(db: sqlite3.Connection, path: Path) -> None:
@@ -170,9 +172,20 @@ def _set_and_read_back(db: sqlite3.Connection, path: Path) -> None:
             )
 
 
+def _upgrade(db: sqlite3.Connection, version: int) -> None:
+    """Bring a file of an older format to ours, each step in one transaction."""
+    for older in range(version, FORMAT_VERSION):
+        step = _sql(f"upgrade_{older}.sql")
+        db.executescript(f"BEGIN IMMEDIATE;\n{step}\nPRAGMA user_version={older + 1};\nCOMMIT;")
+
+
+def _sql(name: str) -> str:
+    return resources.files("runtime.log").joinpath("sql", name).read_text(encoding="utf-8")
+
+
 def _create(db: sqlite3.Connection) -> None:
     """Make the tables and the format's number in one transaction, so that a half-made file is an empty one."""
-    schema = resources.files("runtime.log").joinpath("sql", "schema.sql").read_text(encoding="utf-8")
+    schema = _sql("schema.sql")
     db.executescript(
         f"BEGIN IMMEDIATE;\n{schema}\n"
         "INSERT INTO store (only, store_epoch) VALUES (1, 0);\n"

@@ -11,7 +11,7 @@ from runtime.log.log import Run
 
 RUN: Final = (
     "run_id, tenant_id, conversation_id, question, status, epoch, last_seq, owner, created_at, deadline_at,"
-    " cancel_requested, on_disconnect, grace_s, takeovers"
+    " cancel_requested, on_disconnect, grace_s, takeovers, wake_at, budget, day_budget, reserved, spent"
 )
 """The columns of ``runs`` in the order of the fields of ``Run``."""
 

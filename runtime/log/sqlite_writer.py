@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from runtime.errors import Conflict, InvalidRequest, StoreLocked
-from runtime.log.decide import HANDOUT_S, IDEMPOTENCY_KEPT_S, Head, advance, created, decide
+from runtime.log.decide import HANDOUT_S, IDEMPOTENCY_KEPT_S, Account, Head, advance, created, decide, head_of, moved
 from runtime.log.log import TERMINAL, Created, Lease, NewRun, Run, Write, Written
 from runtime.log.sqlite_file import FileLock, open_for_writing, prepare
 from runtime.log.sqlite_reads import RUN, get_run, to_run
@@ -22,12 +22,17 @@ from runtime.log.sqlite_reads import RUN, get_run, to_run
 _UNFINISHED: Final = "status IN ('accepted', 'running', 'waiting')"
 """Word for word as in the partial indexes, or SQLite does not use them."""
 
-_INSERT_RUN: Final = f"INSERT INTO runs ({RUN}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_RUN: Final = f"INSERT INTO runs ({RUN}) VALUES ({', '.join('?' * len(RUN.split(',')))})"
 _INSERT_EVENT: Final = "INSERT INTO events (run_id, seq, epoch, type, family, stage, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _UPDATE_RUN: Final = "UPDATE runs SET last_seq = ?, cancel_requested = ? WHERE run_id = ?"
+_MOVE_MONEY: Final = "UPDATE runs SET reserved = ?, spent = ? WHERE run_id = ?"
+_MOVE_DAY: Final = (
+    "INSERT INTO ledger (tenant_id, day, reserved, spent) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (tenant_id, day) DO UPDATE SET reserved = excluded.reserved, spent = excluded.spent"
+)
 _END_RUN: Final = "UPDATE runs SET status = ? WHERE run_id = ?"
 """Apart from the above, because naming ``status`` makes SQLite rewrite the partial indexes too."""
-_HEAD: Final = "SELECT status, epoch, last_seq, cancel_requested FROM runs WHERE run_id = ?"
+_PARK_RUN: Final = "UPDATE runs SET status = 'waiting', owner = NULL, wake_at = ? WHERE run_id = ?"
 _PUBLISHER: Final = "SELECT last_pub_seq FROM publishers WHERE run_id = ? AND publisher = ?"
 _SET_PUBLISHER: Final = (
     "INSERT INTO publishers (run_id, publisher, last_pub_seq) VALUES (?, ?, ?)"
@@ -42,12 +47,14 @@ _SET_LEASE: Final = (
 )
 _CLAIM: Final = f"""
     UPDATE runs SET
-        status = 'running', epoch = epoch + 1, owner = :executor, takeovers = takeovers + (status = 'running')
+        status = 'running', epoch = epoch + 1, owner = :executor, wake_at = NULL,
+        takeovers = takeovers + (status = 'running' AND owner IS NOT NULL)
     WHERE n IN (
         SELECT n FROM %s LEFT JOIN executors ON executor = owner
         WHERE {_UNFINISHED} AND (
             (status = 'accepted' AND (:run_id IS NOT NULL OR created_at + :handout_s < :now))
-            OR (status = 'running' AND coalesce(lease_expires_at, 0) <= :now))
+            OR (status = 'running' AND coalesce(lease_expires_at, 0) <= :now)
+            OR (status = 'waiting' AND (cancel_requested OR wake_at <= :now)))
         AND %s
         ORDER BY n LIMIT :limit)
     RETURNING {RUN}, n"""
@@ -62,6 +69,11 @@ class _Batch:
     """What one ``append`` has looked up so far, and will write at its end."""
 
     heads: dict[str, Head | None] = field(default_factory=dict)
+    runs: dict[str, Run] = field(default_factory=dict)
+    """As they were when the batch began; ``heads`` has what changes."""
+    days: dict[tuple[str, int], Account] = field(default_factory=dict)
+    moved: dict[tuple[str, int], Account] = field(default_factory=dict)
+    moved_runs: set[str] = field(default_factory=set)
     publishers: dict[tuple[str, str], int] = field(default_factory=dict)
     changed_runs: dict[str, Head] = field(default_factory=dict)
     changed_publishers: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -122,6 +134,10 @@ class SqliteWriter:
             changed = batch.changed_runs.items()
             db.executemany(_UPDATE_RUN, [(head.last_seq, head.cancel_requested, run_id) for run_id, head in changed])
             db.executemany(_END_RUN, [(head.status, run_id) for run_id, head in changed if head.status in TERMINAL])
+            db.executemany(_PARK_RUN, [(head.wake_at, run_id) for run_id, head in changed if head.status == "waiting"])
+            accounts = [(run_id, head.account) for run_id, head in changed if run_id in batch.moved_runs]
+            db.executemany(_MOVE_MONEY, [(account.reserved, account.spent, run_id) for run_id, account in accounts])
+            db.executemany(_MOVE_DAY, [(*place, day.reserved, day.spent) for place, day in batch.moved.items()])
             db.executemany(_SET_PUBLISHER, [(*pair, seq) for pair, seq in batch.changed_publishers.items()])
             return answers
 
@@ -152,10 +168,22 @@ class SqliteWriter:
             rows = db.execute(query, (executor,)).fetchall()
             return Lease(alive=True, cancel_requested=tuple(row[0] for row in rows))
 
-    def release(self, executor: str) -> None:
+    def owned(self, executor: str) -> list[Run]:
+        """See ``Log.owned``."""
+        query = f"SELECT {RUN} FROM runs WHERE owner = ? AND {_UNFINISHED} ORDER BY n"
+        return [to_run(row) for row in self.db.execute(query, (executor,)).fetchall()]
+
+    def release(self, executor: str, *, lost: bool) -> None:
         """See ``Log.release``."""
         with self._transaction() as db:
             db.execute(_SET_LEASE, (executor, _REVOKED))
+            if not lost:
+                db.execute(f"UPDATE runs SET owner = NULL WHERE owner = ? AND {_UNFINISHED}", (executor,))
+
+    def spent(self, tenant_id: str, day: int) -> tuple[int, int]:
+        """See ``Log.spent``."""
+        account = self._day((tenant_id, day))
+        return account.reserved, account.spent
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -188,7 +216,8 @@ class SqliteWriter:
         head = self._head(batch, run_id)
         if pair not in batch.publishers:
             batch.publishers[pair] = self.publisher_seq(*pair)
-        outcome = decide(head, batch.publishers[pair], write)
+        day = self._day_of(batch, run_id) if head is not None else Account()
+        outcome = decide(head, batch.publishers[pair], write, day)
         if head is None:
             return Written(outcome)
         if outcome != "committed":
@@ -196,15 +225,33 @@ class SqliteWriter:
         first_seq, epoch = head.last_seq + 1, head.epoch
         numbered = enumerate(write.records, start=first_seq)
         batch.events += [(run_id, seq, epoch, r.type, r.family, r.stage, r.body) for seq, r in numbered]
+        if any(money := moved(head, write)):
+            batch.moved_runs.add(run_id)
+            place = _place(batch.runs[run_id])
+            batch.days[place] = batch.moved[place] = day.after(money)
         head = batch.heads[run_id] = batch.changed_runs[run_id] = advance(head, write)
         batch.publishers[pair] = batch.changed_publishers[pair] = write.publisher_seq
         return Written(outcome, first_seq, head.last_seq, epoch)
 
     def _head(self, batch: _Batch, run_id: str) -> Head | None:
         if run_id not in batch.heads:
-            rows = self.db.execute(_HEAD, (run_id,)).fetchall()
-            batch.heads[run_id] = Head(*rows[0]) if rows else None
+            run = get_run(self.db, run_id)
+            batch.heads[run_id] = None if run is None else head_of(run)
+            if run is not None:
+                batch.runs[run_id] = run
         return batch.heads[run_id]
+
+    def _day_of(self, batch: _Batch, run_id: str) -> Account:
+        """The run's tenant's day, with the limit that this run was told."""
+        run = batch.runs[run_id]
+        place = _place(run)
+        if place not in batch.days:
+            batch.days[place] = self._day(place)
+        return batch.days[place]._replace(limit=run.day_budget)
+
+    def _day(self, place: tuple[str, int]) -> Account:
+        rows = self.db.execute("SELECT reserved, spent FROM ledger WHERE tenant_id = ? AND day = ?", place).fetchall()
+        return Account(None, *rows[0]) if rows else Account()
 
     def _lease(self, executor: str) -> float | None:
         rows = self.db.execute("SELECT lease_expires_at FROM executors WHERE executor = ?", (executor,)).fetchall()
@@ -231,3 +278,8 @@ class SqliteWriter:
         place = (new.tenant_id, new.conversation_id)
         if new.conversation_id is not None and self.db.execute(query, place).fetchall():
             raise Conflict("the conversation has an unfinished run", "conversation_busy")
+
+
+def _place(run: Run) -> tuple[str, int]:
+    """Where the run's spending is summed up."""
+    return run.tenant_id, run.day

@@ -28,10 +28,15 @@ class Append(NamedTuple):
     """The dispatch of ``stage`` this lane works for; a lower one than the highest known is refused."""
     worker: bool = False
     """True for agents: refused as soon as a cancel request stands. Executors may still write the end."""
+    wake_at: float | None = None
+    """With ``run.waiting`` as the last record: when the run may be claimed again."""
 
 
-AppendOutcome = Literal["committed", "fenced", "superseded", "ended", "cancelled", "unknown_run", "rejected"]
-"""``rejected``: this append alone cannot be stored, now or later; the others of its batch are not touched by it."""
+AppendOutcome = Literal[
+    "committed", "fenced", "superseded", "ended", "cancelled", "unknown_run", "rejected", "over_budget", "log_limit"
+]
+"""``rejected``: this append alone cannot be stored, now or later; the others of its batch are not touched by it.
+``over_budget``: the model call it announces does not fit the budget. ``log_limit``: the run's log is as long as it may be."""
 
 
 class Appended(NamedTuple):
@@ -72,8 +77,12 @@ class HubPort(Protocol):
         """Extend an executor's lease; tells which of its runs are to be cancelled."""
         ...
 
-    async def release(self, executor: str) -> None:
-        """End an executor's lease now."""
+    async def owned(self, executor: str) -> list[Run]:
+        """The unfinished runs that are this executor's."""
+        ...
+
+    async def release(self, executor: str, *, lost: bool = False) -> None:
+        """End an executor's lease now; ``lost``: someone else says that it is dead, which counts as a takeover."""
         ...
 
     async def watch(self, door: str, run_ids: Sequence[str]) -> dict[str, int]:

@@ -44,7 +44,7 @@ class Sink(Protocol):
     """Where records go; ``runtime.log.publisher.Lane`` is one."""
 
     async def offer(self, *records: Record) -> None: ...
-    async def commit(self, *records: Record) -> int: ...
+    async def commit(self, *records: Record, wake_at: float | None = None) -> int: ...
     async def drain(self) -> None: ...
 
 
@@ -67,10 +67,15 @@ class Emitter:
         await self._sink.offer(self._record(draft))
         return draft.event
 
-    async def commit(self, *events: Event, turn: int | None = None, attempt: int | None = None) -> tuple[Event, ...]:
-        """Send and wait until all of them, in one transaction, are durable; answers them as they were written."""
+    async def commit(
+        self, *events: Event, turn: int | None = None, attempt: int | None = None, wake_at: float | None = None
+    ) -> tuple[Event, ...]:
+        """Send and wait until all of them, in one transaction, are durable; answers them as they were written.
+
+        ``wake_at``, with ``run.waiting`` as the last event: when the run may be claimed again.
+        """
         drafts = [await self._draft(event, turn, attempt) for event in events]
-        await self._sink.commit(*map(self._record, drafts))
+        await self._sink.commit(*map(self._record, drafts), wake_at=wake_at)
         return tuple(draft.event for draft in drafts)
 
     async def drain(self) -> None:

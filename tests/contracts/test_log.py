@@ -11,7 +11,7 @@ import pytest
 
 from runtime.clock import ManualClock
 from runtime.errors import Conflict, InvalidRequest, StoreUnavailable
-from runtime.events.envelope import Record, Stored
+from runtime.events.envelope import Money, Record, Stored
 from runtime.log.log import Log, NewRun, Outcome, Run, Write, Written
 from runtime.log.memory import MemoryLog
 from runtime.log.sqlite import SqliteLog
@@ -22,6 +22,7 @@ DELTA = Record("turn.delta", "token", "s1", b'{"text":"a"}')
 STAGE_DONE = Record("stage.completed", "status", "s1", b"{}")
 COMPLETED = Record("run.completed", "status", None, b"{}")
 FAILED = Record("run.failed", "error", None, b"{}")
+WAITING = Record("run.waiting", "status", None, b"{}")
 CANCELLED = Record("run.cancelled", "status", None, b"{}")
 EXPIRED = Record("run.expired", "error", None, b"{}")
 
@@ -557,6 +558,166 @@ async def test_ended_and_unknown_runs_are_not_claimed(log: Log, clock: ManualClo
     await log.renew("e2", ttl_s=10.0)
     clock.advance(2.0)
     assert [await log.claim(run_id, executor="e2") for run_id in ("r1", "r9", None)] == [[], [], []]
+
+
+# --- handing over, losing, waiting -----------------------------------------------------------------------------------
+
+
+async def test_handed_over_run_is_nobodys_and_its_next_claim_is_no_takeover(log: Log) -> None:
+    await owned(log, executor="e1")
+    await log.renew("e2", ttl_s=10.0)
+    await log.release("e1")
+    between = await log.get("r1")
+    (taken,) = await log.claim(None, executor="e2")
+    assert between is not None and between.owner is None
+    assert (taken.owner, taken.epoch, taken.takeovers) == ("e2", 2, 0)
+
+
+async def test_claim_from_an_executor_said_to_be_lost_is_a_takeover(log: Log) -> None:
+    await owned(log, executor="e1")
+    await log.renew("e2", ttl_s=10.0)
+    await log.release("e1", lost=True)
+    (taken,) = await log.claim(None, executor="e2")
+    assert (taken.owner, taken.takeovers) == ("e2", 1)
+    assert not (await log.renew("e1", ttl_s=10.0)).alive
+
+
+async def test_executor_owns_its_unfinished_runs_alone(log: Log) -> None:
+    for run_id in ("r1", "r2", "r3"):
+        await owned(log, run_id, executor="e1")
+    await owned(log, "r4", executor="e2")
+    await log.append([write("r2", 1, FAILED)])
+    assert [run.run_id for run in await log.owned("e1")] == ["r1", "r3"]
+    assert await log.owned("e9") == []
+
+
+async def parked(log: Log, wake_at: float | None) -> Run:
+    run = await owned(log, executor="e1")
+    assert await outcome(log, write("r1", 1, WAITING, epoch=run.epoch, wake_at=wake_at)) == "committed"
+    return run
+
+
+async def test_waiting_run_is_nobodys_until_it_is_due(log: Log, clock: ManualClock) -> None:
+    due = clock.now() + 30.0
+    await parked(log, due)
+    waiting = await log.get("r1")
+    assert waiting is not None
+    assert (waiting.status, waiting.owner, waiting.wake_at, waiting.terminal) == ("waiting", None, due, False)
+    clock.advance(29.0)
+    await log.renew("e2", ttl_s=10.0)
+    assert await log.claim(None, executor="e2") == await log.claim("r1", executor="e2") == []
+    clock.advance(1.0)
+    (taken,) = await log.claim(None, executor="e2")
+    assert (taken.status, taken.epoch, taken.takeovers, taken.wake_at) == ("running", 2, 0, None)
+
+
+async def test_waiting_run_takes_nothing_from_who_owned_it(log: Log) -> None:
+    run = await parked(log, None)
+    late = write("r1", 2, epoch=run.epoch, publisher="late")
+    assert await outcome(log, late) == "fenced"
+    assert await outcome(log, write("r1", 2, publisher="door")) == "committed"
+
+
+async def test_cancel_request_wakes_a_waiting_run(log: Log) -> None:
+    await parked(log, None)
+    await log.renew("e2", ttl_s=10.0)
+    assert await log.claim(None, executor="e2") == []
+    await log.append([write("r1", 2, publisher="door", cancel=True)])
+    assert [run.cancel_requested for run in await log.claim(None, executor="e2")] == [True]
+
+
+async def test_waiting_run_keeps_its_time_when_the_door_writes(log: Log, clock: ManualClock) -> None:
+    await parked(log, clock.now() + 5.0)
+    await log.append([write("r1", 2, publisher="door")])
+    clock.advance(5.0)
+    await log.renew("e2", ttl_s=10.0)
+    assert len(await log.claim(None, executor="e2")) == 1
+
+
+# --- budgets ---------------------------------------------------------------------------------------------------------
+
+
+def paying(reserve: int, spend: int = 0) -> Record:
+    return STAGE_DONE._replace(money=Money(reserve, spend))
+
+
+async def account(log: Log, run_id: str = "r1") -> tuple[int, int]:
+    run = await log.get(run_id)
+    assert run is not None
+    return run.reserved, run.spent
+
+
+async def test_reservation_within_the_budget_is_held_back_and_settled(log: Log, clock: ManualClock) -> None:
+    run = await owned(log, budget=1000)
+    assert await outcome(log, write("r1", 1, paying(1000), epoch=run.epoch)) == "committed"
+    assert await account(log) == (1000, 0)
+    done = write("r1", 2, paying(-1000, 250), epoch=run.epoch, publisher_seq=2)
+    assert await outcome(log, done) == "committed"
+    assert await account(log) == (0, 250) == await log.spent("t1", run.day)
+    assert run.day == int(clock.now() // 86400)
+
+
+async def test_reservation_over_the_budget_is_refused_whole(log: Log) -> None:
+    run = await owned(log, budget=1000)
+    await log.append([write("r1", 1, paying(600), epoch=run.epoch)])
+    over = write("r1", 2, DELTA, paying(401), epoch=run.epoch, publisher_seq=2)
+    assert await outcome(log, over) == "over_budget"
+    assert (await seqs(log), await account(log)) == ([1, 2], (600, 0))
+    assert await outcome(log, write("r1", 2, paying(400), epoch=run.epoch, publisher_seq=2)) == "committed"
+
+
+async def test_two_reservations_of_one_batch_do_not_both_fit(log: Log) -> None:
+    run = await owned(log, budget=1000)
+    first = write("r1", 1, paying(600), epoch=run.epoch)
+    second = write("r1", 2, paying(600), epoch=run.epoch, publisher="q")
+    assert [a.outcome for a in await log.append([first, second])] == ["committed", "over_budget"]
+
+
+async def test_repeated_reservation_is_held_back_once(log: Log) -> None:
+    run = await owned(log, budget=1000)
+    one = write("r1", 1, paying(600), epoch=run.epoch)
+    assert [a.outcome for a in await log.append([one, one])] == ["committed", "repeated"]
+    assert await account(log) == (600, 0)
+
+
+async def test_runs_of_one_day_share_the_tenants_budget(log: Log) -> None:
+    one = await owned(log, "r1", day_budget=1000)
+    two = await owned(log, "r2", day_budget=1000)
+    other = await owned(log, "r3", tenant_id="t2", day_budget=1000)
+    assert await outcome(log, write("r1", 1, paying(-0, 700), epoch=one.epoch)) == "committed"
+    assert await outcome(log, write("r2", 1, paying(400), epoch=two.epoch)) == "over_budget"
+    assert await outcome(log, write("r2", 1, paying(300), epoch=two.epoch)) == "committed"
+    assert await outcome(log, write("r3", 1, paying(1000), epoch=other.epoch)) == "committed"
+    assert (await log.spent("t1", one.day), await log.spent("t2", one.day)) == ((300, 700), (1000, 0))
+
+
+async def test_run_of_another_day_counts_for_the_day_it_was_created(log: Log, clock: ManualClock) -> None:
+    old = await owned(log, "r1", day_budget=1000)
+    clock.advance(86400.0)
+    young = await owned(log, "r2", executor="e2", day_budget=1000)
+    await log.append([write("r1", 1, paying(900), epoch=old.epoch)])
+    assert await outcome(log, write("r2", 1, paying(900), epoch=young.epoch)) == "committed"
+    assert (await log.spent("t1", old.day), await log.spent("t1", young.day)) == ((900, 0), (900, 0))
+
+
+async def test_what_is_held_back_at_a_runs_end_counts_as_spent(log: Log) -> None:
+    run = await owned(log, budget=1000)
+    await log.append([write("r1", 1, paying(600), epoch=run.epoch)])
+    await log.append([write("r1", 2, FAILED, epoch=run.epoch, publisher_seq=2)])
+    assert await account(log) == (0, 600) == await log.spent("t1", run.day)
+
+
+async def test_run_without_a_budget_is_counted_and_never_refused(log: Log) -> None:
+    run = await owned(log)
+    assert await outcome(log, write("r1", 1, paying(10**12), epoch=run.epoch)) == "committed"
+    assert await account(log) == (10**12, 0)
+
+
+async def test_spending_is_never_refused_once_it_has_happened(log: Log) -> None:
+    run = await owned(log, budget=1000)
+    await log.append([write("r1", 1, paying(1000), epoch=run.epoch)])
+    assert await outcome(log, write("r1", 2, paying(-1000, 1200), epoch=run.epoch, publisher_seq=2)) == "committed"
+    assert await account(log) == (0, 1200)
 
 
 # --- the store itself ------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from runtime.clock import ManualClock
 from runtime.errors import CallerError
-from runtime.events.envelope import Record
+from runtime.events.envelope import Money, Record
 from runtime.log.log import TERMINAL_TYPES, Log, NewRun, Write
 from runtime.log.memory import MemoryLog
 from runtime.log.sqlite import SqliteLog
@@ -29,6 +29,7 @@ RUNS = ("a", "b", "c")
 EXECUTORS = ("e", "f")
 DELTA = Record("turn.delta", "token", "s", b"x")
 OTHER = Record("stage.completed", "status", "s", b"{}")
+WAITING = Record("run.waiting", "status", None, b"{}")
 ENDS = (Record("run.completed", "status", None, b"{}"), Record("run.failed", "error", None, b"{}"))
 
 
@@ -89,7 +90,9 @@ class Twins(RuleBasedStateMachine):
     )  # fmt: skip
     def create(self, run_id: str, tenant: str, conversation: str | None, key: str | None, body: str) -> None:
         accepted = (Record("run.accepted", "status", None, b"{}"),)
-        self.both("create", NewRun(run_id, tenant, conversation, "?", 60.0, "continue", 30.0, accepted, key, body))
+        limits = (1000, 1500) if run_id == "b" else (None, None)
+        new = NewRun(run_id, tenant, conversation, "?", 60.0, "continue", 30.0, accepted, key, body, *limits)
+        self.both("create", new)
 
     @rule(seed=st.integers(0, 2**32), count=st.integers(1, 4))
     def append(self, seed: int, count: int) -> None:
@@ -108,6 +111,22 @@ class Twins(RuleBasedStateMachine):
             writes.append(Write(run_id, at, seq, publisher, number, records, cancel=chance.random() < 0.3))
             ahead.update({(run_id, publisher): 1, run_id: len(records)})
         self.seen.update(answer.outcome for answer in self.both("append", writes))
+
+    @rule(run_id=st.sampled_from(RUNS[:2]), reserve=st.sampled_from((700, 400, -700)), spend=st.sampled_from((0, 300)))
+    def pay(self, run_id: str, reserve: int, spend: int) -> None:
+        run = self.both("get", run_id)
+        paid = OTHER._replace(money=Money(reserve, spend))
+        number = self.both("publisher_seq", run_id, "p") + 1
+        one = Write(run_id, run.epoch or None, run.last_seq, "p", number, (paid,))
+        self.seen.update(answer.outcome for answer in self.both("append", [one]))
+
+    @rule(run_id=st.sampled_from(RUNS[:2]), wake_in=st.sampled_from((None, 1.0, 8.0)))
+    def park(self, run_id: str, wake_in: float | None) -> None:
+        run = self.both("get", run_id)
+        number = self.both("publisher_seq", run_id, "p") + 1
+        wake_at = None if wake_in is None else self.clock.now() + wake_in
+        one = Write(run_id, run.epoch or None, run.last_seq, "p", number, (WAITING,), wake_at=wake_at)
+        self.seen.update("parked" for answer in self.both("append", [one]) if answer.outcome == "committed")
 
     @rule(run_id=st.sampled_from(RUNS[:2]), what=st.sampled_from(("go on", "cancel", "complete")))
     def write_rightly(self, run_id: str, what: str) -> None:
@@ -143,9 +162,19 @@ class Twins(RuleBasedStateMachine):
         self.incarnations[executor] += not lease.alive
         self.seen.update(["renewed" if lease.alive else "dead"] + ["told to cancel"] * len(lease.cancel_requested))
 
+    @rule(executor=st.sampled_from(EXECUTORS), lost=st.booleans())
+    def release(self, executor: str, lost: bool) -> None:
+        handed_over = len(self.both("owned", self.name(executor)))
+        self.seen.update({"lost" if lost else "handed over": handed_over})
+        self.both("release", self.name(executor), lost=lost)
+
     @rule(executor=st.sampled_from(EXECUTORS))
-    def release(self, executor: str) -> None:
-        self.both("release", self.name(executor))
+    def crash(self, executor: str) -> None:
+        """Said to be lost by someone else; another takes over at once."""
+        self.release(executor, lost=True)
+        heir = EXECUTORS[executor == EXECUTORS[0]]
+        self.renew(heir)
+        self.claim(None, heir, 3)
 
     @rule(seconds=st.sampled_from((0.5, 1.0, 1.5, 1.5, 5.0, 10.0, 24 * 3600.0)))
     def wait(self, seconds: float) -> None:
@@ -164,6 +193,7 @@ class Twins(RuleBasedStateMachine):
     def runs_are_the_same(self) -> None:
         for tenant in ("t1", "t2"):
             self.both("recent", tenant_id=tenant)
+            self.both("spent", tenant, int(self.clock.now() // 86400))
 
     @invariant()
     def every_run_is_sound(self) -> None:
@@ -179,7 +209,7 @@ class Twins(RuleBasedStateMachine):
 
 
 EVERYTHING = {"committed", "repeated", "fenced", "ended", "conflict", "cancel_requested"} | {
-    "claimed", "taken over", "renewed", "dead", "told to cancel",
+    "claimed", "taken over", "renewed", "dead", "told to cancel", "lost", "handed over", "over_budget", "parked",
 }  # fmt: skip
 
 

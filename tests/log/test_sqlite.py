@@ -11,8 +11,10 @@ import pytest
 
 from runtime.clock import ManualClock
 from runtime.errors import ConfigurationError, StoreLocked, StoreUnavailable
+from runtime.events.envelope import Money, Record
+from runtime.log.log import Write
 from runtime.log.sqlite import SqliteLog, SqliteReader
-from runtime.log.sqlite_file import PRAGMAS, open_for_reading, open_for_writing, prepare
+from runtime.log.sqlite_file import APPLICATION_ID, PRAGMAS, open_for_reading, open_for_writing, prepare
 from tests.log.sqlite_samples import DELTA, new, write
 
 # --- it is one process's ---------------------------------------------------------------------------------------------
@@ -96,7 +98,7 @@ def test_setting_that_does_not_take_is_refused(path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [("PRAGMA user_version=2", "is of format 2"), ("PRAGMA application_id=7", "of another program")],
+    [("PRAGMA user_version=9", "is of format 9"), ("PRAGMA application_id=7", "of another program")],
 )
 async def test_file_of_another_kind_is_refused_by_writer_and_reader(path: Path, change: str, words: str) -> None:
     prepare(path)
@@ -201,3 +203,26 @@ def test_store_itself_refuses_a_second_terminal_event(path: Path) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         db.execute(insert, (2, "run.cancelled"))
     db.close()
+
+
+async def test_log_of_format_1_is_upgraded_and_goes_on(path: Path) -> None:
+    prepare(path)
+    schema = (Path(__file__).parents[1] / "golden" / "log_format_1.sql").read_text()
+    with sqlite3.connect(path) as db:
+        db.executescript(schema)
+        db.executescript(
+            f"INSERT INTO store VALUES (1, 0); PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version=1;"
+            "INSERT INTO runs VALUES (1, 'r1', 't1', NULL, 'why?', 'running', 1, 1, 'e0', 5.0, 65.0, 0, 'continue', 30, 0);"
+            "INSERT INTO events VALUES ('r1', 1, 0, 'run.accepted', 'status', NULL, x'7b7d');"
+        )
+    db.close()
+    log = SqliteLog(path, ManualClock())
+    await log.open()
+    await log.renew("e1", ttl_s=10.0)
+    (run,) = await log.claim("r1", executor="e1")
+    one = Write("r1", run.epoch, 1, "p", 1, (Record("stage.completed", "status", "s", b"{}", Money(500)),))
+    (answer,) = await log.append([one])
+    assert answer.outcome == "committed"
+    assert [event.seq for event in await log.read("r1", after=0)] == [1, 2]
+    assert await log.spent("t1", 0) == (500, 0)
+    await log.close()

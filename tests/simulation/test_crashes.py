@@ -83,8 +83,14 @@ class FaultyLog:
     async def renew(self, executor: str, *, ttl_s: float) -> Lease:
         return await self._maybe("renew", lambda: self.inner.renew(executor, ttl_s=ttl_s))
 
-    async def release(self, executor: str) -> None:
-        await self._maybe("release", lambda: self.inner.release(executor))
+    async def owned(self, executor: str) -> list[Run]:
+        return await self._maybe("owned", lambda: self.inner.owned(executor))
+
+    async def release(self, executor: str, *, lost: bool = False) -> None:
+        await self._maybe("release", lambda: self.inner.release(executor, lost=lost))
+
+    async def spent(self, tenant_id: str, day: int) -> tuple[int, int]:
+        return await self.inner.spent(tenant_id, day)
 
 
 async def storm(rig: Rig, log: FaultyLog, chance: random.Random) -> Counter[str]:

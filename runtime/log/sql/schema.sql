@@ -1,4 +1,4 @@
--- What Headrace keeps, in format 1 (FORMAT_VERSION in runtime/log/log.py; also in the file's user_version).
+-- What Headrace keeps, in format 2 (FORMAT_VERSION in runtime/log/log.py; also in the file's user_version).
 
 CREATE TABLE store (
     only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -21,7 +21,12 @@ CREATE TABLE runs (
     cancel_requested INTEGER NOT NULL,
     on_disconnect TEXT NOT NULL,
     grace_s REAL NOT NULL,
-    takeovers INTEGER NOT NULL
+    takeovers INTEGER NOT NULL,
+    wake_at REAL,
+    budget INTEGER,                           -- this and the next three: millionths of a US dollar
+    day_budget INTEGER,
+    reserved INTEGER NOT NULL DEFAULT 0,
+    spent INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE INDEX runs_of_tenant ON runs (tenant_id, n);
@@ -52,6 +57,14 @@ CREATE TABLE publishers (
     publisher TEXT NOT NULL,
     last_pub_seq INTEGER NOT NULL,
     PRIMARY KEY (run_id, publisher)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE ledger (                         -- the sums of the runs above, by the day of their creation
+    tenant_id TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    reserved INTEGER NOT NULL,
+    spent INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, day)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE executors (
