@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import ray
 
 from actors.handles import HubHandle, local_address
 from actors.placement import hub_name
 from actors.shell import Pulse, Shell, as_actor
+from actors.tool_tasks import ray_tool_runner
 from runtime.agents.agent import Agent as HostedAgent
-from runtime.agents.request import PlanningRequest, PlanningResult, StageRequest, StageResult
+from runtime.agents.request import PlanningRequest, PlanningResult, StageLease, StageRequest, StageResult
 from runtime.bootstrap.control import build_agent
 from runtime.bootstrap.store import build_publisher
 from runtime.clock import SystemClock
@@ -29,7 +32,8 @@ class AgentHost(Shell):
         name = f"{self._subject}-{new_id()[:8]}"
         publisher = build_publisher(self.settings, name, HubHandle(hub_name(self.settings)), clock)
         local = await local_address(self.settings) if self._uses_local(parts.ladders[self._subject]) else None
-        self._hosted = build_agent(parts, parts.specs[self._subject], publisher, clock, local)
+        spec, runner = parts.specs[self._subject], ray_tool_runner(clock)
+        self._hosted = build_agent(parts, spec, publisher, clock, local, runner=runner)
         await publisher.start()
 
     async def run_stage(self, request: StageRequest) -> StageResult:
@@ -37,6 +41,9 @@ class AgentHost(Shell):
 
     async def run_planning(self, request: PlanningRequest) -> PlanningResult:
         return await (await self._agent()).run_planning(request)
+
+    async def renew(self, leases: Sequence[StageLease]) -> frozenset[StageLease]:
+        return await (await self._agent()).renew(leases)
 
     async def cancel(self, run_id: str) -> None:
         await (await self._agent()).cancel(run_id)

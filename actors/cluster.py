@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx2
 import ray
 from ray import serve
+from ray.exceptions import RayError
 from ray.serve.config import HTTPOptions
 
 from actors.event_generator import application
@@ -21,7 +22,7 @@ from runtime.telemetry import logger
 _log = logger("cluster")
 
 STOP_WITHIN_S = 5.0
-"""For a stop in order; the parent process ends what is left after 8 s."""
+"""For a stop in order, beside ``drain_s``; the parent process ends what is left 8 s after that."""
 
 DOOR_WITHIN_S, LOOK_AT_DOOR_EVERY_S = 30.0, 0.1
 """How long the door may take to attach to the hub once both are there."""
@@ -31,6 +32,9 @@ PROXY_NAME, PROXY_WITHIN_S = "SERVE_PROXY_ACTOR", 15.0
 
 LOOK_EVERY_S = 5.0
 """Between looks at the supervisor."""
+
+SUPERVISOR_SILENT_S = 60.0
+"""A supervisor that cannot be asked for so long will not come back: Ray restarts it in a few seconds."""
 
 
 def run(settings: Settings) -> int:
@@ -88,7 +92,7 @@ def _await_door(settings: Settings) -> None:
 def stop(settings: Settings) -> None:
     """Hand runs over, close the log, take Ray down."""
     try:
-        stop_supervisor(settings, within_s=STOP_WITHIN_S)
+        stop_supervisor(settings, within_s=STOP_WITHIN_S + settings.drain_s)
     except Exception as error:  # what is left is ended by the parent, and the log needs no goodbye
         _log.warning("the actors did not stop in order: %r", error)
     ray.shutdown()
@@ -96,6 +100,7 @@ def stop(settings: Settings) -> None:
 
 async def _until_signalled(settings: Settings) -> int:
     told = asyncio.Event()
+    heard = time.monotonic()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
@@ -105,7 +110,13 @@ async def _until_signalled(settings: Settings) -> int:
                 await told.wait()
             return 0
         except TimeoutError:
-            trouble = await supervision_trouble(settings)
+            try:
+                trouble = await supervision_trouble(settings, within_s=LOOK_EVERY_S)
+                heard = time.monotonic()
+            except (RayError, TimeoutError, ValueError) as error:  # it, or what it runs on, is being restarted
+                _log.warning("the supervisor cannot be asked: %r", error)
+                silent_s = time.monotonic() - heard
+                trouble = f"no supervisor for {silent_s:.0f} s" if silent_s > SUPERVISOR_SILENT_S else None
             if trouble:
                 print(f"headrace: {trouble}", file=sys.stderr)  # noqa: T201  # for the parent to show
                 return 1

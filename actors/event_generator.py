@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 
 from actors.handles import ExecutorHandle, HubHandle
 from actors.placement import executor_names, hub_name
-from runtime.bootstrap.doors import build_door
+from runtime.bootstrap.doors import build_door, team_of
 from runtime.clock import SystemClock
 from runtime.config import Settings, from_json, to_json
 from runtime.generator.app import build_app
@@ -36,7 +36,14 @@ class EventGeneratorHost:
     def __serve_build_asgi_app__(self) -> Starlette:
         """Run by Serve after the constructor, on the loop that serves requests."""
         self._attached = asyncio.ensure_future(self._door.start())
-        return build_app(self._door, self._settings, clock=SystemClock(), new_id=new_id, echo_request_id=False)
+        return build_app(
+            self._door,
+            self._settings,
+            clock=SystemClock(),
+            new_id=new_id,
+            team=team_of(self._settings),
+            echo_request_id=False,
+        )
 
 
 def application(settings: Settings) -> serve.Application:

@@ -35,6 +35,9 @@ class ExecutorHost(Shell):
     async def begin_run(self, run_id: str) -> bool:
         return await (await self._executor()).begin(run_id)
 
+    async def scan(self) -> int:
+        return await (await self._executor()).scan()
+
     async def cancel(self, run_id: str) -> None:
         await (await self._executor()).cancel(run_id)
 
@@ -42,12 +45,13 @@ class ExecutorHost(Shell):
         return (await self._executor()).statistics()
 
     async def stop(self) -> None:
-        """Hand every run over where it stands."""
-        await (await self._executor()).stop()
+        """Let runs end for as long as the settings say, then hand over the others where they stand."""
+        await (await self._executor()).stop(drain_s=self.settings.drain_s)
 
     @ray.method(concurrency_group="control")
     async def ping(self) -> Pulse:
-        return self.pulse(ray.get_runtime_context().get_node_id())
+        owner = self._hosted.name if self._hosted is not None else ""
+        return self.pulse(ray.get_runtime_context().get_node_id(), owner)
 
     async def _executor(self) -> HostedExecutor:
         await self.started()

@@ -17,7 +17,14 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 
 from actors.placement import NAMESPACE, agent_names, local_model_name
-from runtime.agents.request import AgentPort, PlanningRequest, PlanningResult, StageRequest, StageResult
+from runtime.agents.request import (
+    AgentPort,
+    PlanningRequest,
+    PlanningResult,
+    StageLease,
+    StageRequest,
+    StageResult,
+)
 from runtime.config import Settings
 from runtime.errors import AgentLost, HeadraceError, RunCancelled, StoreUnavailable
 from runtime.events.envelope import Stored
@@ -150,6 +157,16 @@ class AgentHandle:
         except StoreUnavailable as error:
             raise AgentLost(f"the agent's process was lost: {error.message}") from error
 
+    async def renew(self, leases: Sequence[StageLease]) -> frozenset[StageLease]:
+        by_actor: dict[NamedActor, list[StageLease]] = {}
+        for lease in leases:
+            by_actor.setdefault(self._of(lease.run_id), []).append(lease)
+        calls = [actor.call("renew", held, timeout_s=2.0) for actor, held in by_actor.items()]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        if len(answers) == 1 and isinstance(answers[0], BaseException):
+            raise answers[0]
+        return frozenset[StageLease]().union(*(known for known in answers if not isinstance(known, BaseException)))
+
     async def cancel(self, run_id: str) -> None:
         await self._of(run_id).call("cancel", run_id, timeout_s=2.0)
 
@@ -185,8 +202,9 @@ class ExecutorHandle:
     async def cancel(self, run_id: str) -> None:
         await self._actor.call("cancel", run_id, timeout_s=2.0)
 
-    async def stop(self) -> None:
-        await self._actor.call("stop", timeout_s=5.0)
+    async def scan(self) -> int:
+        """Look for runs nobody owns, now; how many were taken."""
+        return await self._actor.call("scan", timeout_s=5.0)  # type: ignore[no-any-return]
 
 
 def agent_handles(settings: Settings, agents: Sequence[str]) -> dict[str, AgentPort]:

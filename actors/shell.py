@@ -21,6 +21,8 @@ class Pulse(TypedDict):
     pid: int
     node: str
     started: bool
+    owner: str
+    """Of executors: the name under which it holds its lease; else empty."""
 
 
 class Shell(ABC):
@@ -51,9 +53,9 @@ class Shell(ABC):
         await self.begin()
         self._done = True
 
-    def pulse(self, node: str) -> Pulse:
+    def pulse(self, node: str, owner: str = "") -> Pulse:
         """Who and where this is; must not wait for anything."""
-        return {"pid": os.getpid(), "node": node, "started": self._done}
+        return {"pid": os.getpid(), "node": node, "started": self._done, "owner": owner}
 
 
 def as_actor(host: type[Shell]) -> Any:

@@ -2,8 +2,9 @@
 
 It starts what is missing, pings every actor's control group each second, and replaces one that has been silent for 6 s, killing
 its process first: Ray never notices a frozen process, and a frozen hub would keep the lock on the log. Ray itself restarts what
-has died (``max_restarts=-1``); the supervisor then starts what the new process hosts. Restarts that come too fast are given up
-upwards: ``failure`` is set, readiness turns false, and the parent process decides.
+has died (``max_restarts=-1``); the supervisor then starts what the new process hosts. A dead executor's lease is ended at once
+and the others are told to look for its runs, so that they need not wait until it runs out. Restarts that come too fast are given
+up upwards: ``failure`` is set, readiness turns false, and the parent process decides.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from typing import Any
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import ActorDiedError, RayError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.placement import NAMESPACE, Placement, placements, supervisor_name
+from actors.handles import ExecutorHandle, HubHandle
+from actors.placement import NAMESPACE, Placement, executor_names, hub_name, placements, supervisor_name
 from runtime.composition import compose
 from runtime.config import Settings, from_json, to_json
+from runtime.errors import StoreUnavailable
 from runtime.telemetry import logger
 
 _log = logger("supervisor")
@@ -35,6 +38,8 @@ SILENT_S = 6.0
 """Silence after which an actor counts as frozen (DESIGN.md 5)."""
 START_WITHIN_S = 60.0
 """A process that has not started what it hosts by then is killed and started anew."""
+STOP_WITHIN_S = 3.0
+"""For one kind of actor to stop in order, beside the time that runs get to end."""
 RESTARTS, RESTARTS_WITHIN_S = 20, 60.0
 """More kills than this in that time are given up upwards."""
 
@@ -56,6 +61,8 @@ class _Ward:
     handle: ActorHandle[Any]
     pid: int | None = None
     node: str | None = None
+    owner: str = ""
+    """Of an executor: the name under which it holds its lease."""
     heard: float = field(default_factory=time.monotonic)
     started: bool = False
 
@@ -69,6 +76,10 @@ class SupervisorHost:
         self._wards: dict[str, _Ward] = {}
         self._watch: asyncio.Task[None] | None = None
         self._kills: deque[float] = deque()
+        self._background: set[asyncio.Task[None]] = set()
+        self._hub = HubHandle(hub_name(self._settings))
+        self._stopped = False
+        self._anew: asyncio.Task[None] | None = None
         self.failure: str | None = None
 
     async def start(self, only_first: bool = False) -> None:
@@ -94,18 +105,29 @@ class SupervisorHost:
         return {name: ward.pid or 0 for name, ward in self._wards.items()}
 
     async def trouble(self) -> str | None:
-        """Why supervision has been given up; None while all is well."""
+        """Why supervision has been given up; None while all is well. A supervisor that was itself restarted begins anew."""
+        if self._watch is None and self._anew is None and not self._stopped:
+            self._anew = asyncio.create_task(self._start_anew())
         return self.failure
 
+    async def _start_anew(self) -> None:
+        """Find what an earlier incarnation of this supervisor started, and watch over it."""
+        try:
+            await self.start()
+        except (RuntimeError, RayError) as error:
+            self.failure = f"supervision could not be begun anew: {error}"
+
     async def stop(self) -> None:
-        """Stop watching and let executors hand over and the hub close, in that order, within a few seconds."""
+        """Stop watching and let executors end or hand over their runs and the hub close, in that order."""
+        self._stopped = True
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
         for kind in ("executor", "hub", "local_model"):
             handles: list[Any] = [ward.handle for ward in self._wards.values() if ward.placement.kind == kind]
             stops = [handle.stop.remote() for handle in handles]
-            done = await asyncio.gather(*(_within(stop, 3.0) for stop in stops), return_exceptions=True)
+            within_s = STOP_WITHIN_S + (self._settings.drain_s if kind == "executor" else 0.0)
+            done = await asyncio.gather(*(_within(stop, within_s) for stop in stops), return_exceptions=True)
             for result in done:
                 if isinstance(result, BaseException):
                     _log.warning("a %s did not stop in time: %r", kind, result)
@@ -140,13 +162,20 @@ class SupervisorHost:
         try:
             pulse = await _within(ward.handle.ping.remote(), within_s)
             ward.heard = time.monotonic()
+            if ward.pid not in (None, pulse["pid"]):
+                self._lost(ward)
+            ward.owner = pulse["owner"]
             ward.pid, ward.node, ward.started = pulse["pid"], pulse["node"], pulse["started"]
             if not ward.started:
                 await _within(ward.handle.started.remote(), START_WITHIN_S if start else within_s)
                 ward.started = True
         except ActorDiedError:
             _log.error("%s is gone for good; a new one is made", ward.placement.name)
+            self._lost(ward)
             ward.handle = self._create(ward.placement)
+        except ActorUnavailableError as error:
+            _log.warning("%s cannot be reached: %r", ward.placement.name, error)
+            self._lost(ward)
         except (TimeoutError, RayError) as error:
             _log.warning("%s does not answer: %r", ward.placement.name, error)
 
@@ -157,7 +186,26 @@ class SupervisorHost:
         _log.error("%s (pid %s) has been silent for %.0f s and is killed", ward.placement.name, ward.pid, SILENT_S)
         if ward.pid is not None:
             await _kill(ward.pid, ward.node)
+            self._lost(ward)
         ward.heard, ward.started = time.monotonic(), False
+
+    def _lost(self, ward: _Ward) -> None:
+        """An executor's process is gone, or so it seems: the epoch in the log decides, so a false alarm costs a takeover."""
+        owner, ward.owner = ward.owner, ""
+        if owner:
+            self._background.add(task := asyncio.create_task(self._hand_out(owner)))
+            task.add_done_callback(self._background.discard)
+
+    async def _hand_out(self, owner: str) -> None:
+        """End the lost executor's lease, and let the others look for its runs; else they find them when it runs out."""
+        try:
+            await self._hub.release(owner, lost=True)
+        except StoreUnavailable as error:
+            _log.warning("the lease of %s could not be ended: %s", owner, error.message)
+            return
+        scans = [ExecutorHandle(name).scan() for name in executor_names(self._settings)]
+        taken = await asyncio.gather(*scans, return_exceptions=True)
+        _log.warning("executor %s was lost; its runs were looked for: %s", owner, taken)
 
     def _allowed(self) -> bool:
         now = time.monotonic()
@@ -212,9 +260,9 @@ def stop_supervisor(settings: Settings, *, within_s: float) -> None:
     ray.get(_supervisor(settings).stop.remote(), timeout=within_s)
 
 
-async def supervision_trouble(settings: Settings) -> str | None:
-    """Why supervision was given up; None while all is well."""
-    return await _supervisor(settings).trouble.remote()  # type: ignore[no-any-return]
+async def supervision_trouble(settings: Settings, *, within_s: float) -> str | None:
+    """Why supervision was given up; None while all is well. Raises ``TimeoutError``, and what Ray raises."""
+    return await _within(_supervisor(settings).trouble.remote(), within_s)  # type: ignore[no-any-return]
 
 
 def _supervisor(settings: Settings) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +15,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from runtime.errors import ConfigurationError
+
+_PASSWORD = re.compile(r"(\A[a-z]+://[^/@:]*:)[^@]*(?=@)|(\bpassword=)[^&\s]+")
+"""In the URL of a store."""
 
 ModelKind = Literal["offline", "local", "anthropic", "scripted"]
 
@@ -42,7 +46,7 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".headrace")
     """Where the log, indexes and weights are kept."""
     log: str = ""
-    """Store of the runs: ``sqlite:PATH`` or ``memory:``; empty means ``sqlite:DATA_DIR/log.db``."""
+    """Store of the runs: ``sqlite:PATH``, ``postgresql://HOST/DATABASE`` or ``memory:``; empty means ``sqlite:DATA_DIR/log.db``."""
     documents: Path | None = None
     """Folder searched by runs that name none."""
     document_roots: tuple[Path, ...] = ()
@@ -57,7 +61,11 @@ class Settings(BaseSettings):
     """Stages of one run at a time."""
     flush_interval_s: Annotated[float, Field(ge=0, le=1)] = 0.02
     """Least time between two flushes of a busy publisher (RAY.md 10: why batching needs it)."""
+    tenant_daily_budget_usd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """US dollars all runs of a tenant created on one day (UTC) may spend on models together; None: no such limit."""
     lease_ttl_s: Annotated[float, Field(gt=0)] = 10.0
+    drain_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
+    """How long runs under way may end by themselves when the system is told to stop; the rest go on at the next start."""
     heartbeat_s: Annotated[float, Field(gt=0, le=15)] = 10.0
     """Longest silence on an event stream before a comment is sent; DESIGN.md 7 allows 15 s."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1_048_576
@@ -109,6 +117,10 @@ class Settings(BaseSettings):
         """``log`` with its default filled in."""
         return self.log or f"sqlite:{self.data_dir / 'log.db'}"
 
+    def log_words(self) -> str:
+        """The same for people to read, without its password."""
+        return _PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", self.log_url())
+
 
 def load(**given: object) -> Settings:
     """Settings from the environment, overridden by ``given`` (None means not given).
@@ -125,7 +137,8 @@ def load(**given: object) -> Settings:
 
 def to_json(settings: Settings) -> str:
     """The settings as JSON, for other processes; secrets are left out and travel in the environment."""
-    return settings.model_dump_json(exclude={"anthropic_api_key", "anthropic_base_url"})
+    secret = {"anthropic_api_key", "anthropic_base_url"}
+    return settings.model_dump_json(exclude=secret | ({"log"} if _PASSWORD.search(settings.log) else set()))
 
 
 def from_json(text: str) -> Settings:

@@ -17,14 +17,18 @@
     │   ├── ModelTimeout            no connection, no content in time             (retryable)
     │   ├── ModelStreamBroken       the stream ended before its end               (retryable)
     │   ├── ModelUnreachable        nothing answers at that address               (retryable)
+    │   ├── ModelBreakerOpen        it failed too often just now and is not asked (retryable)
     │   ├── ModelProtocolError      an answer outside the protocol                (retryable)
+    │   │   └── ModelStopUnknown    a stop reason that is not known: fail closed
     │   ├── ModelRequestRejected    400, 404, 413: the request itself is wrong
     │   ├── ModelUnauthorized       401, 403: the key
     │   └── ModelRefused            the model declined to answer
     ├── AgentError                  an agent could not do its part
     │   ├── OutputInvalid           the answer does not fit its schema after its repairs
     │   ├── StageFailed             a stage ended without an answer
+    │   ├── Parked                  the model wants a longer pause than a stage waits     (retryable)
     │   ├── AgentLost               its process is gone; another goes on from the log     (retryable)
+    │   ├── LimitExceeded           the run's budget or its log is used up
     │   ├── ToolFailed              a tool raised or timed out; the model is told
     │   └── ToolCallLimitReached    carries the whole conversation; the executor resumes from it
     └── InternalError               us
@@ -52,6 +56,17 @@ class HeadraceError(Exception):
     def __init__(self, message: str = "", *details: object) -> None:
         super().__init__(message, *details)
         self.message = message
+
+
+def by_code(code: str) -> type[HeadraceError] | None:
+    """The class in this tree whose ``code`` that is; None for the reasons that have no class of their own."""
+    pending: list[type[HeadraceError]] = [HeadraceError]
+    while pending:
+        kind = pending.pop()
+        if kind.code == code:
+            return kind
+        pending += kind.__subclasses__()
+    return None
 
 
 class CallerError(HeadraceError):
@@ -112,13 +127,17 @@ class StoreLocked(OperatorError):
 
 
 class ModelError(HeadraceError):
-    """The model's provider failed; ``retry_after_s`` is what it asked for, if it did."""
+    """The model's provider failed; ``retry_after_s`` is what it asked for, if it did.
+
+    ``unbilled``: the provider surely did no work that costs money; False where nobody can say.
+    """
 
     code = "model_error"
 
-    def __init__(self, message: str = "", retry_after_s: float | None = None) -> None:
-        super().__init__(message, retry_after_s)
+    def __init__(self, message: str = "", retry_after_s: float | None = None, unbilled: bool = False) -> None:
+        super().__init__(message, retry_after_s, unbilled)
         self.retry_after_s = retry_after_s
+        self.unbilled = unbilled
 
 
 class ModelRateLimited(ModelError):
@@ -156,11 +175,25 @@ class ModelUnreachable(ModelError):
     retryable = True
 
 
+class ModelBreakerOpen(ModelError):
+    """The model failed too often just now, so no call was made; ``retry_after_s`` is when one may be tried."""
+
+    code = "breaker_open"
+    retryable = True
+
+
 class ModelProtocolError(ModelError):
     """The provider answered outside its own protocol."""
 
     code = "protocol_error"
     retryable = True
+
+
+class ModelStopUnknown(ModelProtocolError):
+    """The model stopped for a reason that is not known: what its answer means cannot be known either."""
+
+    code = "protocol_error"
+    retryable = False
 
 
 class ModelRequestRejected(ModelError):
@@ -205,6 +238,17 @@ class StageFailed(AgentError):
         self.reason = reason
         self.attempts = attempts
         self.can_retry = can_retry
+
+
+class Parked(AgentError):
+    """The model asks for a pause of ``wait_s`` seconds, more than a stage waits; its turn is withdrawn, to be tried then."""
+
+    code = "parked"
+    retryable = True
+
+    def __init__(self, message: str = "", wait_s: float = 0.0) -> None:
+        super().__init__(message, wait_s)
+        self.wait_s = wait_s
 
 
 class AgentLost(AgentError):

@@ -149,3 +149,21 @@ def test_paths_mean_the_same_in_a_process_with_another_working_directory(
     assert from_json(to_json(settings)) == settings
     assert settings.documents == tmp_path / "docs"
     assert settings.data_dir == tmp_path / "data"
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("postgresql://me:p%40ss@db/runs", "postgresql://me:***@db/runs"),
+        (
+            "postgresql://me@db/runs?password=secret&sslmode=require",
+            "postgresql://me@db/runs?password=***&sslmode=require",
+        ),
+        ("postgresql://db/runs", "postgresql://db/runs"),
+        ("sqlite:/data/log.db", "sqlite:/data/log.db"),
+    ],
+)
+def test_password_of_the_store_is_neither_shown_nor_written_down(url: str, words: str) -> None:
+    settings = Settings(log=url)
+    assert settings.log_words() == words
+    assert ("***" in words) != (url in to_json(settings))

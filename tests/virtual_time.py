@@ -21,8 +21,12 @@ class _Selector(selectors.SelectSelector):
     passed = 0.0
 
     def select(self, timeout: float | None = None) -> list[Any]:
-        ready = super().select(0 if timeout is not None else None)
-        if not ready and timeout is not None and timeout > 0:
+        if timeout is None:  # nothing is left to happen but what comes from outside the loop
+            return super().select(None)
+        if timeout <= 0:
+            return []
+        ready = super().select(0)
+        if not ready:
             self.passed += timeout
         return ready
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 import runtime.errors as errors
 from runtime.agents.loop import LoopTools, StageLoop
-from runtime.agents.request import PlanningRequest, PlanningResult, StageRequest, StageResult
+from runtime.agents.request import (
+    STAGE_LEASE_S,
+    PlanningRequest,
+    PlanningResult,
+    StageLease,
+    StageRequest,
+    StageResult,
+)
 from runtime.agents.turn import Rung, take_turn
 from runtime.events.brief import render
 from runtime.events.messages import Conversation, user
@@ -29,6 +36,8 @@ class Agent:
         self._chain = chain
         self._working: dict[str, set[asyncio.Task[Any]]] = {}
         self._cancelled: set[asyncio.Task[Any]] = set()
+        self._leases: dict[StageLease, float] = {}
+        """Until when each stage may be worked on, on this process's own clock."""
 
     @property
     def name(self) -> str:
@@ -45,13 +54,20 @@ class Agent:
             request.run_id, request.epoch, stage=request.stage, dispatch=request.dispatch, worker=True
         )
         emitter = self._emitter(lane, request.stage)
-        return await self._tracked(request.run_id, lane, self._stage(request, emitter))
+        return await self._tracked(request.run_id, lane, self._leased(request, self._stage(request, emitter)))
 
     async def run_planning(self, request: PlanningRequest) -> PlanningResult:
         """Answer one planning question. Raises ModelError when the model failed for good."""
-        lane = self._publisher.lane(request.run_id, request.epoch, worker=True)
+        lane = self._publisher.lane(request.run_id, request.epoch, dispatch=request.dispatch, worker=True)
         emitter = self._emitter(lane, None)
         return await self._tracked(request.run_id, lane, self._planning(request, emitter))
+
+    async def renew(self, leases: Sequence[StageLease]) -> frozenset[StageLease]:
+        """Go on with those stages; answers the ones that are worked on here."""
+        until = self._tools.turn.clock.monotonic() + STAGE_LEASE_S
+        known = frozenset(lease for lease in leases if lease in self._leases)
+        self._leases.update(dict.fromkeys(known, until))
+        return known
 
     async def cancel(self, run_id: str) -> None:
         """Stop everything done for that run."""
@@ -66,12 +82,37 @@ class Agent:
     def _emitter(self, lane: Lane, stage: str | None) -> Emitter:
         return Emitter(lane, self._chain, self._tools.turn.clock, lane.run_id, stage=stage, agent=self.name)
 
+    async def _leased(self, request: StageRequest, work: Coroutine[Any, Any, StageResult]) -> StageResult:
+        """Do ``work`` as long as its lease is renewed. Raises ``Superseded`` when it runs out."""
+        if request.lease_s is None:
+            return await work
+        clock, lease = self._tools.turn.clock, request.lease
+        self._leases[lease] = clock.monotonic() + request.lease_s
+        task = asyncio.ensure_future(work)
+        try:
+            while not task.done():
+                left = self._leases[lease] - clock.monotonic()
+                if left <= 0:
+                    raise errors.Superseded(f"nobody has renewed the lease on stage {request.stage}")
+                expiry = asyncio.ensure_future(clock.sleep(left))
+                try:
+                    await asyncio.wait({task, expiry}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    expiry.cancel()
+            return await task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            del self._leases[lease]
+
     async def _stage(self, request: StageRequest, emitter: Emitter) -> StageResult:
         limit = self._tools.spec.timeout_s
+        loop = StageLoop(self._tools, request, emitter)
         try:
             async with asyncio.timeout(limit):
-                return await StageLoop(self._tools, request, emitter).run()
+                return await loop.run()
         except TimeoutError as error:
+            await loop.report_interrupted("it was interrupted when the time of its step was over")
             raise errors.StageFailed(f"{self.name} took longer than {limit:g} s", "stage_timeout", 1, True) from error
 
     async def _planning(self, request: PlanningRequest, emitter: Emitter) -> PlanningResult:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from runtime.events.brief import Brief
 from runtime.events.messages import Usage
@@ -17,6 +18,19 @@ class Source:
     location: str
     title: str
     quote: str
+
+
+STAGE_LEASE_S = 10.0
+"""How long an agent works on a stage that nobody renews: as long as an executor's own lease (JOURNAL.md 1.4)."""
+
+
+class StageLease(NamedTuple):
+    """The right to work on one dispatch of one stage."""
+
+    run_id: str
+    epoch: int
+    stage: str
+    dispatch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +51,13 @@ class StageRequest:
     """What is left of the run's total."""
     tools_off: bool = False
     """The last answer after the last resume: no tools."""
+    lease_s: float | None = None
+    """How long the agent goes on without a renewal; None: to its end."""
+
+    @property
+    def lease(self) -> StageLease:
+        """What a renewal names it by."""
+        return StageLease(self.run_id, self.epoch, self.stage, self.dispatch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +79,8 @@ class PlanningRequest:
     brief: Brief
     schema: dict[str, Any]
     """JSON Schema its answer must fit."""
+    dispatch: int = 1
+    """A higher one shuts out whoever still works on a lower one."""
     transcript: Transcript = field(default_factory=Transcript)
     """Carries the earlier answer and what was wrong with it when this is a repair."""
 
@@ -84,6 +107,10 @@ class AgentPort(Protocol):
     async def run_stage(self, request: StageRequest) -> StageResult: ...
 
     async def run_planning(self, request: PlanningRequest) -> PlanningResult: ...
+
+    async def renew(self, leases: Sequence[StageLease]) -> frozenset[StageLease]:
+        """Go on with those stages; answers the ones it is working on."""
+        ...
 
     async def cancel(self, run_id: str) -> None:
         """Stop everything this agent does for that run: sockets closed, tools told."""

@@ -1,36 +1,41 @@
-"""One turn of a model, with everything that can go wrong: attempts, pauses, the ladder of models.
+"""One turn of a model, with everything that can go wrong: attempts, pauses, breakers, the ladder of models, money.
 
-The one retry authority for model calls. Each attempt is announced durably before the request is made; a withdrawn one is
-marked ``turn.superseded`` before the next begins, so a reader never sees two answers mixed.
+The one retry authority for model calls. Each attempt is announced durably before the request is made, with the most it can
+cost; a withdrawn one is marked ``turn.superseded`` before the next begins, so a reader never sees two answers mixed, and
+gives back what was held for it: all of it counts as spent unless the provider surely did no work.
+
+A call a breaker does not let through is no attempt in the log: nothing is announced, withdrawn or failed, only said
+(``recovery.*`` with ``breaker_open``). It does use up one of the model's tries, so that nobody waits for ever.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Callable
-from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 
+from runtime import failpoints
+from runtime.agents.attempt import play, runnable
 from runtime.clock import Clock
-from runtime.errors import ModelError, ModelProtocolError
+from runtime.errors import ModelBreakerOpen, ModelError, ModelUnauthorized, Parked
 from runtime.events import catalog as ev
-from runtime.events.messages import ContentBlock, Conversation, tool_uses
+from runtime.events.messages import Conversation
 from runtime.events.transcript import Transcript, advance
-from runtime.llm.client import (
-    Completed,
-    InvalidCall,
-    ModelClient,
-    ModelRequest,
-    TextDelta,
-    ThinkingDelta,
-    ToolInputDelta,
-)
-from runtime.recovery.policy import FallBack, Jitter, Retry, RetryPolicy
+from runtime.llm.client import Completed, ModelClient, ModelRequest
+from runtime.llm.pricing import LIST_PRICES, PriceTable
+from runtime.llm.request import request_bytes
+from runtime.recovery.alarm import Alarms
+from runtime.recovery.breaker import Breaker, Breakers
+from runtime.recovery.policy import FallBack, Jitter, Park, Retry, RetryPolicy, trips_breaker
 from runtime.stream.emitter import Emitter
-from runtime.telemetry import Counts
+from runtime.telemetry import Counts, logger
+
+_log = logger("agents")
+
+DECLINED = {"refusal": "refused", "model_context_window_exceeded": "context_overflow"}
+"""Stop reasons with which a model says that it will not or cannot answer: not asked again, but the next model is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,11 @@ class Rung:
     client: ModelClient
     instructions: str
 
+    @property
+    def provider(self) -> str:
+        """The adapter: with the model's name at its provider, what breakers and alarms are kept by."""
+        return self.name.partition(":")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class TurnTools:
@@ -53,6 +63,10 @@ class TurnTools:
     clock: Clock
     jitter: Jitter
     counts: Counts
+    prices: PriceTable = LIST_PRICES
+    breakers: Breakers = field(default_factory=Breakers)
+    """One for all agents of a process."""
+    alarms: Alarms = field(default_factory=Alarms)
 
 
 RequestFor = Callable[[Rung, Conversation, int], ModelRequest]
@@ -64,100 +78,196 @@ async def take_turn(
 ) -> Transcript:
     """Make the next turn; answers the transcript with it. ``show`` streams its deltas.
 
-    Raises :class:`ModelError` when every attempt on every model failed; the log then ends with ``turn.failed``.
+    Raises :class:`ModelError` when every attempt on every model failed (the log then ends with ``turn.failed`` if one was
+    announced and not withdrawn), :class:`Parked` when the last model asks for a long pause (its attempt is withdrawn), and
+    what the log refuses, as itself: ``LimitExceeded`` when the call does not fit the budget, ``RunCancelled``, ``Fenced`` ...
     """
-    rung_at, tries, total = 0, 0, 0
-    while True:
-        rung = tools.ladder[rung_at]
-        turn, attempt = transcript.next_attempt()
-        tries, total = tries + 1, total + 1
-        request = request_for(rung, transcript.messages(), turn)
-        announced = ev.TurnStarted(model=rung.name, request_hash=_hash(request))
-        (started,) = await emitter.commit(announced, turn=turn, attempt=attempt)
-        transcript = advance(transcript, started, turn, attempt)
+    return await _Turn(tools, emitter, transcript, request_for, show).take()
+
+
+class _Turn:
+    """The turn under way: where on the ladder, after how many tries."""
+
+    def __init__(
+        self, tools: TurnTools, emitter: Emitter, transcript: Transcript, request_for: RequestFor, show: bool
+    ) -> None:
+        self._tools = tools
+        self._emitter = emitter
+        self._transcript = transcript
+        self._request_for = request_for
+        self._show = show
+        self._rung_at = 0
+        self._tries = 0
+        self._announced = 0
+
+    async def take(self) -> Transcript:
+        while True:
+            self._tries += 1
+            try:
+                done = await self._call(self._closed_breaker())
+            except ModelError as error:
+                await self._recover(error)
+                continue
+            self._check_cost(done)
+            if done.stop_reason in DECLINED and self._models_left:
+                await self._fall_back(DECLINED[done.stop_reason], spent=done.usage.cost_usd)
+                continue
+            return await self._complete(done)
+
+    # --- the call ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _rung(self) -> Rung:
+        return self._tools.ladder[self._rung_at]
+
+    @property
+    def _models_left(self) -> int:
+        return len(self._tools.ladder) - self._rung_at - 1
+
+    def _closed_breaker(self) -> Breaker:
+        rung = self._rung
+        breaker = self._tools.breakers.of(rung.provider, rung.model)
+        wait_s = breaker.wait_s(self._tools.clock.monotonic())
+        if wait_s > 0:
+            words = f"{rung.name} failed most of its calls just now and is not asked for another {wait_s:.0f} s"
+            raise ModelBreakerOpen(words, wait_s, True)
+        return breaker
+
+    async def _call(self, breaker: Breaker) -> Completed:
+        """Announce an attempt and make its call."""
+        clock, failed = self._tools.clock, None  # None: until the model has had its say, and if it never has
+        call = breaker.begin(clock.monotonic())
         try:
-            done = await _attempt(rung, request, emitter, turn, attempt, show)
+            done = await self._play(await self._announce(), lambda: breaker.answered(call))
+            failed = False
+            return done
         except ModelError as error:
-            left = len(tools.ladder) - rung_at - 1
-            match tools.policy.decide(error, attempt=tries, models_left=left, jitter=tools.jitter):
-                case Retry(delay_s=delay):
-                    said: ev.Event = ev.RecoveryRetrying(
-                        failure=error.code,
-                        message=error.message,
-                        attempt=tries,
-                        of=tools.policy.attempts,
-                        delay_s=delay,
-                    )
-                    transcript = await _withdraw(emitter, transcript, error, said, turn, attempt)
-                    tools.counts.add(f"recovery.retrying.{error.code}")
-                    await tools.clock.sleep(delay)
-                case FallBack():
-                    said = ev.RecoveryFellBack(
-                        from_model=rung.name, to_model=tools.ladder[rung_at + 1].name, failure=error.code
-                    )
-                    transcript = await _withdraw(emitter, transcript, error, said, turn, attempt)
-                    tools.counts.add("recovery.fell_back")
-                    rung_at, tries = rung_at + 1, 0
-                case _:
-                    failed = ev.TurnFailed(code=error.code, message=error.message, attempts=total)
-                    await emitter.commit(failed, turn=turn, attempt=attempt)
-                    raise
-            continue
-        return await _complete(emitter, transcript, done, turn, attempt)
+            failed = trips_breaker(error)
+            raise
+        finally:
+            if breaker.end(call, clock.monotonic(), failed=failed):
+                self._tools.counts.add("breaker.opened")
+                _log.warning("%s fails most of its calls: none are made for a while", self._rung.name)
 
+    async def _play(self, request: ModelRequest, answered: Callable[[], None]) -> Completed:
+        turn, attempt = self._transcript.turn, self._transcript.attempt
+        client = self._rung.client
+        return await play(client, request, self._emitter, turn, attempt, show=self._show, answered=answered)
 
-async def _attempt(
-    rung: Rung, request: ModelRequest, emitter: Emitter, turn: int, attempt: int, show: bool
-) -> Completed:
-    async with aclosing(rung.client.stream(request)) as chunks:
-        async for chunk in chunks:
-            match chunk:
-                case Completed():
-                    return chunk
-                case TextDelta(text=text) if show:
-                    await emitter.emit(ev.TurnDelta(text=text), turn=turn, attempt=attempt)
-                case ThinkingDelta(text=text) if show:
-                    await emitter.emit(ev.TurnDelta(kind="thinking", text=text), turn=turn, attempt=attempt)
-                case ToolInputDelta(call_id=call_id, name=name, partial_json=part) if show:
-                    delta = ev.TurnDelta(kind="tool_input", text=part, call_id=call_id, name=name)
-                    await emitter.emit(delta, turn=turn, attempt=attempt)
-                case _:
-                    await asyncio.sleep(0)
-    raise ModelProtocolError(f"{rung.name} ended its stream without a message")
+    async def _announce(self) -> ModelRequest:
+        turn, attempt = self._transcript.next_attempt()
+        request = self._request_for(self._rung, self._transcript.messages(), turn)
+        prices, reserved = self._tools.prices, 0.0
+        if prices.knows(request.model):
+            reserved = prices.worst_case_usd(request.model, request_bytes(request), request.max_tokens)
+        announced = ev.TurnStarted(model=self._rung.name, request_hash=_hash(request), reserved_cost_usd=reserved)
+        (started,) = await self._emitter.commit(announced, turn=turn, attempt=attempt)
+        self._transcript = advance(self._transcript, started, turn, attempt)
+        self._announced += 1
+        failpoints.hit("turn.started")
+        return request
 
+    # --- what a failure leads to -------------------------------------------------------------------------------------
 
-async def _withdraw(
-    emitter: Emitter, transcript: Transcript, error: ModelError, said: ev.Event, turn: int, attempt: int
-) -> Transcript:
-    superseded, _ = await emitter.commit(ev.TurnSuperseded(reason=error.code), said, turn=turn, attempt=attempt)
-    return advance(transcript, superseded, turn, attempt)
+    async def _recover(self, error: ModelError) -> None:
+        """Return when the next try may be made. Raises ``error`` when none is left, or :class:`Parked`."""
+        if isinstance(error, ModelUnauthorized):
+            self._alarm(error)
+        policy, spent = self._tools.policy, self._spent(error)
+        match policy.decide(error, attempt=self._tries, models_left=self._models_left, jitter=self._tools.jitter):
+            case Retry(delay_s=delay):
+                await self._withdraw(error.code, self._retrying(error, delay), spent)
+                self._tools.counts.add(f"recovery.retrying.{error.code}")
+                await self._tools.clock.sleep(delay)
+            case FallBack():
+                await self._fall_back(error.code, spent)
+            case Park(wait_s=wait):
+                await self._withdraw(error.code, self._retrying(error, wait), spent)
+                self._tools.counts.add("recovery.parked")
+                raise Parked(error.message, wait) from error
+            case _:
+                await self._give_up(error, spent)
 
+    def _spent(self, error: ModelError) -> float:
+        """What the failed attempt counts for: nobody can say how far a provider came that may have worked at all."""
+        return 0.0 if error.unbilled else self._transcript.reserved_usd
 
-async def _complete(emitter: Emitter, transcript: Transcript, done: Completed, turn: int, attempt: int) -> Transcript:
-    content, invalid_calls = _runnable(done)
-    events: list[ev.Event] = [
-        ev.TurnCompleted(
-            content=content,
-            stop_reason=done.stop_reason,
-            usage=done.usage,
-            model=done.model,
-            truncated=done.stop_reason == "max_tokens",
+    def _retrying(self, error: ModelError, delay_s: float) -> ev.RecoveryRetrying:
+        return ev.RecoveryRetrying(
+            failure=error.code,
+            message=error.message,
+            attempt=self._tries,
+            of=self._tools.policy.attempts,
+            delay_s=delay_s,
         )
-    ]
-    events += [
-        ev.ToolArgumentsInvalid(call_id=call.call_id, name=call.name, message=call.problem) for call in invalid_calls
-    ]
-    for event in await emitter.commit(*events, turn=turn, attempt=attempt):
-        transcript = advance(transcript, event, turn, attempt)
-    return transcript
 
+    async def _fall_back(self, failure: str, spent: float) -> None:
+        rungs = self._tools.ladder
+        to = rungs[self._rung_at + 1].name
+        said = ev.RecoveryFellBack(from_model=self._rung.name, to_model=to, failure=failure)
+        await self._withdraw(failure, said, spent)
+        self._tools.counts.add("recovery.fell_back")
+        self._rung_at, self._tries = self._rung_at + 1, 0
 
-def _runnable(done: Completed) -> tuple[tuple[ContentBlock, ...], tuple[InvalidCall, ...]]:
-    """Content and invalid calls; calls of a turn cut at ``max_tokens`` are never run (JOURNAL.md 1.5), whatever the adapter says."""
-    cut = tool_uses(done.content) if done.stop_reason == "max_tokens" else ()
-    words = "the answer ended (max_tokens) before the call was whole"
-    invalid = tuple(InvalidCall(use.id, use.name, "", words) for use in cut)
-    return tuple(block for block in done.content if block not in cut), (*done.invalid_calls, *invalid)
+    async def _withdraw(self, reason: str, said: ev.Event, spent: float) -> None:
+        """Say what comes next, in one write with the end of the attempt that is open, if one is."""
+        before = self._transcript
+        if not before.open:
+            await self._emitter.commit(said, turn=before.next_attempt()[0])
+            return
+        superseded = ev.TurnSuperseded(reason=reason, released_cost_usd=before.reserved_usd, spent_cost_usd=spent)
+        written, _ = await self._emitter.commit(superseded, said, turn=before.turn, attempt=before.attempt)
+        self._transcript = advance(before, written, before.turn, before.attempt)
+
+    async def _give_up(self, error: ModelError, spent: float) -> None:
+        before = self._transcript
+        if before.open:
+            failed = ev.TurnFailed(
+                code=error.code,
+                message=error.message,
+                attempts=self._announced,
+                released_cost_usd=before.reserved_usd,
+                spent_cost_usd=spent,
+            )
+            await self._emitter.commit(failed, turn=before.turn, attempt=before.attempt)
+        raise error
+
+    def _alarm(self, error: ModelError) -> None:
+        rung = self._rung
+        self._tools.counts.add("alarm.model_unauthorized")
+        if self._tools.alarms.due((rung.provider, rung.model), self._tools.clock.monotonic()):
+            _log.error("ALARM: %s cannot be used until an operator acts: %s", rung.name, error.message)
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def _check_cost(self, done: Completed) -> None:
+        """What was spent counts, whatever was held back; but then a price or a bound is wrong, and operators must know."""
+        held = self._transcript.reserved_usd
+        if done.usage.cost_usd > held + 1e-9:
+            figures = (self._rung.name, done.model, done.usage.cost_usd, held, done.usage.model_dump())
+            _log.error("a turn of %s (answered by %s) cost %.6f USD, more than the %.6f held back: %s", *figures)
+            self._tools.counts.add("budget.exceeded_reservation")
+
+    async def _complete(self, done: Completed) -> Transcript:
+        content, invalid_calls = runnable(done)
+        turn, attempt, held = self._transcript.turn, self._transcript.attempt, self._transcript.reserved_usd
+        events: list[ev.Event] = [
+            ev.TurnCompleted(
+                content=content,
+                stop_reason=done.stop_reason,
+                usage=done.usage,
+                model=done.model,
+                truncated=done.stop_reason == "max_tokens",
+                released_cost_usd=held,
+            )
+        ]
+        events += [
+            ev.ToolArgumentsInvalid(call_id=call.call_id, name=call.name, message=call.problem)
+            for call in invalid_calls
+        ]
+        for event in await self._emitter.commit(*events, turn=turn, attempt=attempt):
+            self._transcript = advance(self._transcript, event, turn, attempt)
+        return self._transcript
 
 
 def _hash(request: ModelRequest) -> str:

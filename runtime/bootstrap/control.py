@@ -16,6 +16,7 @@ from runtime.bootstrap.store import build_reader
 from runtime.clock import Clock
 from runtime.composition import Composition
 from runtime.executor.executor import Executor
+from runtime.executor.leases import StageLeases
 from runtime.executor.run import RunTools
 from runtime.executor.stage import StageTools
 from runtime.ids import new_id
@@ -23,18 +24,30 @@ from runtime.llm.local.address import LocalAddress
 from runtime.log.publisher import Publisher
 from runtime.log.wire import HubPort
 from runtime.orchestrator.orchestrator import Orchestrator, OrchestratorPort
+from runtime.recovery.breaker import Breakers
 from runtime.recovery.policy import LimitPolicy, LossPolicy, RetryPolicy
 from runtime.telemetry import Counts
-from runtime.tools.invoke import LocalToolRunner
+from runtime.tools.invoke import LocalToolRunner, ToolRunner
+from runtime.tools.isolated import IsolatingToolRunner
+from runtime.tools.processes import ChildProcesses
 
 
 def build_agent(
-    parts: Composition, spec: AgentSpec, publisher: Publisher, clock: Clock, local: LocalAddress | None = None
+    parts: Composition,
+    spec: AgentSpec,
+    publisher: Publisher,
+    clock: Clock,
+    local: LocalAddress | None = None,
+    breakers: Breakers | None = None,
+    runner: ToolRunner | None = None,
 ) -> Agent:
-    """One agent with its ladder of models."""
-    counts = Counts()
-    turn = TurnTools(build_ladder(parts, spec, clock, local), RetryPolicy(), clock, random.random, counts)
-    runner = LocalToolRunner(clock)
+    """One agent with its ladder of models. ``breakers``: those of its process, when it shares it with other agents.
+
+    ``runner``: left out, isolated tools run in child processes of this one.
+    """
+    ladder, breakers = build_ladder(parts, spec, clock, local), breakers or Breakers()
+    turn = TurnTools(ladder, RetryPolicy(), clock, random.random, Counts(), breakers=breakers)
+    runner = runner or IsolatingToolRunner(LocalToolRunner(clock), ChildProcesses(), clock)
     return Agent(LoopTools(spec, turn, parts.registry, runner, str(parts.settings.data_dir)), publisher, parts.chain)
 
 
@@ -66,7 +79,16 @@ def build_executor(
 ) -> Executor:
     """An executor; ``start`` it. ``name`` is made unique per incarnation."""
     stages = StageTools(
-        agents, parts.specs, parts.hooks, LimitPolicy(), LossPolicy(), publisher, parts.chain, clock, Counts()
+        agents,
+        StageLeases(agents, clock),
+        parts.specs,
+        parts.hooks,
+        LimitPolicy(),
+        LossPolicy(),
+        publisher,
+        parts.chain,
+        clock,
+        Counts(),
     )
     tools = RunTools(
         build_reader(parts.settings, hub),

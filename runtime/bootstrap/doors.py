@@ -1,11 +1,13 @@
-"""The door of one process."""
+"""The door of one process, and what its HTTP application must know of the composition."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 from runtime.bootstrap.store import build_reader
 from runtime.clock import Clock
+from runtime.composition import compose
 from runtime.config import Settings
 from runtime.executor.executor import ExecutorPort
 from runtime.generator.tail import LogDoor
@@ -22,3 +24,8 @@ def build_door(settings: Settings, name: str, hub: HubPort, executors: Sequence[
         clock,
         max_readers_per_run=settings.max_readers_per_run,
     )
+
+
+def team_of(settings: Settings) -> Callable[[], frozenset[str]]:
+    """A function that gives the names of the agents a plan may name; the first call imports users' modules."""
+    return cache(lambda: frozenset(spec.name for spec in compose(settings).team))

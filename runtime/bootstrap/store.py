@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 from runtime.clock import Clock
 from runtime.config import Settings
@@ -14,20 +15,32 @@ from runtime.log.publisher import AppendPort, Publisher
 from runtime.log.sqlite import SqliteLog, SqliteReader
 from runtime.log.wire import HubPort
 
+POSTGRES = ("postgresql", "postgres")
+
 
 def build_log(settings: Settings, clock: Clock) -> Log:
-    """The store that ``settings.log`` names. Raises :class:`ConfigurationError`."""
+    """The store that ``settings.log`` names; PostgreSQL's times are its own. Raises :class:`ConfigurationError`."""
     kind, _, rest = settings.log_url().partition(":")
     if kind == "memory":
         return MemoryLog(clock)
     if kind == "sqlite" and rest:
         return SqliteLog(Path(rest), clock)
-    raise ConfigurationError(f"log {settings.log_url()!r}: write sqlite:PATH or memory:")
+    if kind in POSTGRES:
+        postgres = _postgres()
+        url = settings.log_url()
+        log: Log = postgres.PostgresLog(url, notifier=postgres.PostgresNotifier(url))
+        return log
+    raise ConfigurationError(
+        f"HEADRACE_LOG begins with {kind!r}: write sqlite:PATH, postgresql://HOST/DATABASE or memory:"
+    )
 
 
 def build_reader(settings: Settings, hub: HubPort) -> LogReader:
-    """The reading half beside the hub: the SQLite file itself, or the hub where there is no file."""
+    """The reading half beside the hub: the store itself where others can read it, else the hub."""
     kind, _, rest = settings.log_url().partition(":")
+    if kind in POSTGRES:
+        reader: LogReader = _postgres().PostgresReader(settings.log_url())
+        return reader
     return SqliteReader(Path(rest)) if kind == "sqlite" else hub
 
 
@@ -39,3 +52,14 @@ def build_hub(settings: Settings, clock: Clock) -> Hub:
 def build_publisher(settings: Settings, name: str, hub: AppendPort, clock: Clock) -> Publisher:
     """A publisher; ``start`` it. ``name`` must be new for every process."""
     return Publisher(name, hub, clock, interval_s=settings.flush_interval_s)
+
+
+def _postgres() -> ModuleType:
+    """The adapter, whose libraries are an extra. Raises :class:`ConfigurationError`."""
+    try:
+        from runtime.log import postgres
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f'a log in PostgreSQL needs {error.name}, which is not installed: pip install "headrace[postgres]"'
+        ) from error
+    return postgres

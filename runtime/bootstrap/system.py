@@ -26,6 +26,7 @@ from runtime.ids import new_id
 from runtime.llm.local.server import LocalServer
 from runtime.log.hub import Hub
 from runtime.orchestrator.orchestrator import Orchestrator
+from runtime.recovery.breaker import Breakers
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +53,14 @@ async def in_process(settings: Settings, clock: Clock | None = None) -> AsyncIte
     await publisher.start()
     local = LocalServer(gguf_of(settings)) if parts.needs_local else None
     address = await local.start() if local else None
-    agents = {name: build_agent(parts, spec, publisher, clock, address) for name, spec in parts.specs.items()}
+    breakers = Breakers()
+    agents = {name: build_agent(parts, spec, publisher, clock, address, breakers) for name, spec in parts.specs.items()}
     orchestrator = build_orchestrator(parts, agents, publisher, clock)
     executor = build_executor(parts, "executor", hub, orchestrator, agents, publisher, clock)
     await executor.start()
     door = build_door(settings, f"door-{new_id()[:8]}", hub, (executor,), clock)
     await door.start()
-    app = build_app(door, settings, clock=clock, new_id=new_id)
+    app = build_app(door, settings, clock=clock, new_id=new_id, team=lambda: {spec.name for spec in parts.team})
     try:
         yield System(parts, hub, agents, orchestrator, (executor,), door, app)
     finally:

@@ -22,6 +22,13 @@ app = typer.Typer(
 models_app = typer.Typer(help="Weights for local models.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(models_app, name="models")
 
+
+def _number(value: float | None) -> float | None:
+    if value is not None and value != value:
+        raise typer.BadParameter("nan is not a number")
+    return value
+
+
 ModelName = Literal["offline", "local", "anthropic", "scripted"]
 Url = Annotated[
     str | None,
@@ -34,6 +41,18 @@ Model = Annotated[
 Data = Annotated[Path | None, typer.Option(help="Where runs, indexes and weights are kept. [default: .headrace]")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Lines instead of the live picture, also on a terminal.")]
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        "--budget",
+        metavar="USD",
+        min=0.000001,
+        max=1000,
+        callback=_number,
+        help="US dollars the run may spend on models.",
+    ),
+]
+Detach = Annotated[bool, typer.Option("--detach", help="Start the run, print its id, and leave.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
 
 
@@ -84,7 +103,8 @@ def ask(
     data: Data = None,
     json: Json = False,
     plain: Plain = False,
-    detach: Annotated[bool, typer.Option("--detach", help="Start the run, print its id, and leave.")] = False,
+    detach: Detach = False,
+    budget: Budget = None,
 ) -> None:
     """Ask a question and watch the answer arrive.
 
@@ -101,7 +121,58 @@ def ask(
 
     look = Look(json=json, plain=plain)
     with outcome.told():
-        work = command(question, docs=docs, url=url, model=model, data=data, look=look, detach=detach)
+        work = command(
+            question, docs=docs, url=url, model=model, data=data, look=look, detach=detach, budget_usd=budget
+        )
+        raise outcome.Leave(asyncio.run(work))
+
+
+@app.command()
+def resume(
+    run: RunId,
+    from_stage: Annotated[
+        str | None,
+        typer.Option("--from", metavar="STAGE", help="Run this step, and what builds on it, again."),
+    ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A plan as JSON in place of the run's; unchanged steps keep their results."),
+    ] = None,
+    budget: Budget = None,
+    deadline: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=1,
+            max=86_400,
+            callback=_number,
+            help="How long the new run may take. [default: as before]",
+        ),
+    ] = None,
+    url: Url = None,
+    model: Model = None,
+    data: Data = None,
+    json: Json = False,
+    plain: Plain = False,
+    detach: Detach = False,
+) -> None:
+    """Go on from an ended run, in a new one.
+
+    What was completed is carried over and not done again. A finished run needs --from or --plan.
+
+    Looks for the run where `headrace ask` would ask; exit codes are the same.
+    """
+    import asyncio
+
+    from runtime.cli import outcome
+    from runtime.cli.ask import Look
+    from runtime.cli.ask import resume as command
+    from runtime.cli.wishes import Wishes, read_plan
+
+    look = Look(json=json, plain=plain)
+    with outcome.told():
+        wishes = Wishes(from_stage=from_stage, plan=read_plan(plan), budget_usd=budget, deadline_s=deadline)
+        work = command(run, wishes, url=url, model=model, data=data, look=look, detach=detach)
         raise outcome.Leave(asyncio.run(work))
 
 

@@ -1,17 +1,24 @@
-"""``headrace ask`` and ``headrace tail``: one run, from the question or from the log, drawn until its end."""
+"""``headrace ask``, ``resume`` and ``tail``: one run, from the question, an earlier run or the log, drawn until its end."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from runtime.cli import screens
+from runtime.cli.ending import guarded
 from runtime.cli.outcome import MISUSED, fail, folder
 from runtime.cli.show import show
-from runtime.cli.system import System, find
-from runtime.client import HeadraceClient
+from runtime.cli.system import System, at, find
+from runtime.cli.wishes import Wishes
+from runtime.client import HeadraceClient, Received
 from runtime.client.client import is_loopback
 from runtime.clock import SystemClock
+
+UNDONE = ("failed", "expired", "cancelled")
+"""Ends after which there may be something to go on with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,7 @@ async def ask(
     data: Path | None = None,
     look: Look,
     detach: bool = False,
+    budget_usd: float | None = None,
 ) -> int:
     """Ask, wherever a system is found; the exit code. Raises HeadraceError."""
     if not question.strip():
@@ -42,17 +50,49 @@ async def ask(
         if detach and system.private:
             raise fail("--detach needs a server that stays: start one with `headrace serve`", MISUSED)
         if detach:
-            return await _detached(system, question, documents)
-        return await ask_at(system, question, documents, look)
+            return await _detached(system, question, documents, budget_usd)
+        return await ask_at(system, question, documents, look, budget_usd=budget_usd)
 
 
-async def ask_at(system: System, question: str, documents: str | None, look: Look) -> int:
+async def ask_at(
+    system: System, question: str, documents: str | None, look: Look, *, budget_usd: float | None = None
+) -> int:
     """Ask there and draw the run until its end; the exit code. Raises HeadraceError."""
+    return await _drawn(
+        system, look, lambda client: client.stream_raw(question, documents=documents, budget_usd=budget_usd)
+    )
+
+
+async def resume(
+    run_id: str,
+    wishes: Wishes,
+    *,
+    url: str | None,
+    model: str | None = None,
+    data: Path | None = None,
+    look: Look,
+    detach: bool = False,
+) -> int:
+    """Go on from an ended run in a new one, wherever its system is found; the exit code. Raises HeadraceError."""
+    if url and (model or data):
+        raise fail("--model and --data belong to a private system; the server at --url has its own", MISUSED)
+    async with find(url, model=model, data=data, say=screens.stderr_line) as system:
+        if detach and system.private:
+            raise fail("--detach needs a server that stays: start one with `headrace serve`", MISUSED)
+        if detach:
+            async with HeadraceClient(system.url) as client:
+                return _left_alone(system, await client.resume(run_id, **wishes.fields()))
+        return await _drawn(system, look, lambda client: client.resume_raw(run_id, **wishes.fields()))
+
+
+async def _drawn(system: System, look: Look, begin: Callable[[HeadraceClient], AsyncGenerator[Received, None]]) -> int:
+    """Draw the run that ``begin`` creates until its end, and say how to see it again and how to go on."""
     screen = screens.choose(json=look.json, plain=look.plain, clock=SystemClock())
     async with HeadraceClient(system.url) as client:
-        code = await show(client, client.stream_raw(question, documents=documents), screen)
+        code = await show(client, begin(client), screen)
     if screen.state.run_id:
         screen.say(system.replay.format(run=screen.state.run_id))
+    _say_how_to_go_on(screen, system)
     return code
 
 
@@ -62,12 +102,23 @@ async def tail(run_id: str, *, url: str, after: int, look: Look) -> int:
     async with HeadraceClient(url) as client:
         # A picture or a line builds on what came before, so only JSON can begin in the middle.
         events = client.follow_raw(run_id, after if look.json else 0)
-        return await show(client, events, screen, cancel_on_interrupt=False)
+        code = await show(client, events, screen, cancel_on_interrupt=False)
+    _say_how_to_go_on(screen, at(url))
+    return code
 
 
-async def _detached(system: System, question: str, documents: str | None) -> int:
+def _say_how_to_go_on(screen: screens.Screen, system: System) -> None:
+    if screen.state.status in UNDONE and system.resume and not guarded(screen.state):
+        screen.say(system.resume.format(run=screen.state.run_id))
+
+
+async def _detached(system: System, question: str, documents: str | None, budget_usd: float | None) -> int:
     async with HeadraceClient(system.url) as client:
-        run = await client.create(question, documents=documents)
+        return _left_alone(system, await client.create(question, documents=documents, budget_usd=budget_usd))
+
+
+def _left_alone(system: System, run: dict[str, Any]) -> int:
+    """Print the id of a run that goes on without us; Any: it is the server's JSON."""
     screens.stdout_line(run["run_id"])
     screens.stderr_line(f"watch it: headrace tail {run['run_id']} --url {system.url}")
     return 0

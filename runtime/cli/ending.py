@@ -50,9 +50,14 @@ def _completed(state: RunState, end: ev.RunCompleted) -> Iterable[RenderableType
 def stop_words(state: RunState, end: ev.RunCompleted) -> str:
     """Who stopped the run and why: the guardrail's verdict, or a hook's reason."""
     verdict = state.verdict
-    if verdict is not None and not verdict.allowed:
+    if verdict is not None and guarded(state):
         return f"the guardrail's verdict is {one_line(verdict.category, 60)!r}: {safe(verdict.reason)}"
     return safe(end.stopped or "")
+
+
+def guarded(state: RunState) -> bool:
+    """Whether the guardrail said no: then there is nothing to go on with."""
+    return state.verdict is not None and not state.verdict.allowed
 
 
 def failed_lines(end: ev.RunFailed) -> list[str]:

@@ -85,7 +85,8 @@ def _said(state: RunState, envelope: Envelope) -> list[str]:  # one thought: a t
     event = envelope.event
     match event:
         case ev.RunAccepted():
-            return [f"run {envelope.run_id}", f"question: {one_line(event.input.question, 400)}"]
+            resumed = f", resumed from {one_line(event.resumed_from, 64)}" if event.resumed_from else ""
+            return [f"run {envelope.run_id}{resumed}", f"question: {one_line(event.input.question, 400)}"]
         case ev.RunStarted() if event.models:
             return ["models: " + ", ".join(f"{agent} {model}" for agent, model in event.models.items())]
         case ev.AgentCompleted():
@@ -101,6 +102,8 @@ def _said(state: RunState, envelope: Envelope) -> list[str]:  # one thought: a t
             return [f"plan revised: {one_line(event.reason, 300)}", *_plan(event.plan)]
         case ev.StageStarted():
             return [f"started: {one_line(event.title, 200)} ({envelope.agent or '?'}, {event.index} of {event.of})"]
+        case ev.StageCompleted(carried_from=str()):
+            return [f"carried over: {one_line(event.title, 200)} ({envelope.agent or '?'})"]
         case ev.StageCompleted():
             partial = ", partial: it ended at a limit" if event.partial else ""
             return [f"done: {one_line(event.title, 200)} ({counted(event.tool_calls, 'tool call')}{partial})"]

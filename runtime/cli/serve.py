@@ -10,11 +10,12 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from rich.console import Console
 
 from runtime.cli.outcome import fail
-from runtime.cli.parent import Parent
+from runtime.cli.parent import Limits, Parent
 from runtime.cli.progress import waiting
 from runtime.config import Settings, to_json
 
@@ -37,6 +38,7 @@ def child_environment(settings: Settings) -> dict[str, str]:
     for name, value in (
         ("ANTHROPIC_API_KEY", settings.anthropic_api_key),
         ("ANTHROPIC_BASE_URL", settings.anthropic_base_url),
+        ("HEADRACE_LOG", settings.log),
     ):
         if value:
             own[name] = value
@@ -83,7 +85,7 @@ def free_port() -> int:
 @asynccontextmanager
 async def running(settings: Settings, console: Console) -> AsyncIterator[tuple[str, Parent]]:
     """The system, ready; stopped with everything it started when the block is left. Raises ``ChildFailed``."""
-    parent = Parent(COMMAND, child_environment(settings), say=lambda words: _print(console, words))
+    parent = _parent(settings, console)
     try:
         with waiting(console, "starting Ray, the actors and the HTTP door"):
             url, took = await parent.start()
@@ -91,6 +93,12 @@ async def running(settings: Settings, console: Console) -> AsyncIterator[tuple[s
         yield url, parent
     finally:
         await _surely_stop(parent)
+
+
+def _parent(settings: Settings, console: Console) -> Parent:
+    usual = Limits()
+    limits = replace(usual, grace_s=usual.grace_s + settings.drain_s)
+    return Parent(COMMAND, child_environment(settings), say=lambda words: _print(console, words), limits=limits)
 
 
 async def _surely_stop(parent: Parent) -> None:
@@ -110,7 +118,7 @@ def serve(settings: Settings, *, in_process: bool) -> int:
     console = Console(stderr=True, highlight=False)
     check_composition(settings)
     _print(console, model_sentence(settings))
-    _print(console, f"data: {settings.data_dir}, runs in {settings.log_url()}")
+    _print(console, f"data: {settings.data_dir}, runs in {settings.log_words()}")
     if in_process:
         return _in_process(settings, console)
     return asyncio.run(_serve(settings, console))
@@ -125,7 +133,7 @@ def _in_process(settings: Settings, console: Console) -> int:
 
 
 async def _serve(settings: Settings, console: Console) -> int:
-    parent = Parent(COMMAND, child_environment(settings), say=lambda words: _print(console, words))
+    parent = _parent(settings, console)
     work = asyncio.create_task(_start_and_watch(parent, console))
     stops: list[asyncio.Task[None]] = []
     _on_signals(lambda: _stop(parent, work, stops, console))

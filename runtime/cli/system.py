@@ -22,11 +22,14 @@ class System:
     private: bool
     replay: str
     """A command with ``{run}`` in it, or a sentence when the run cannot be seen again."""
+    resume: str = ""
+    """A command with ``{run}`` in it that goes on from a run that ended early; empty when there is none."""
 
 
 def at(url: str) -> System:
     """A system that is there already."""
-    return System(url, False, f"replay: headrace tail {{run}} --url {url}   or  {url}/v1/runs/{{run}}/events")
+    replay = f"replay: headrace tail {{run}} --url {url}   or  {url}/v1/runs/{{run}}/events"
+    return System(url, False, replay, f"go on: headrace resume {{run}} --url {url}")
 
 
 @asynccontextmanager
@@ -66,7 +69,9 @@ async def _private(
     say(model_sentence(settings))
     async with in_process_server(settings) as url:
         if settings.log_url().startswith("memory:"):
-            replay = "this run was kept in memory only; it cannot be replayed"
+            replay, resume = "this run was kept in memory only; it cannot be replayed", ""
         else:
+            chosen = f" --model {model}" if model else ""
+            resume = f"go on: headrace resume {{run}} --data {settings.data_dir}{chosen}"
             replay = f"replay: headrace serve --data {settings.data_dir}   and then  headrace tail {{run}}"
-        yield System(url, True, replay)
+        yield System(url, True, replay, resume)

@@ -70,6 +70,16 @@ class HeadraceClient:
         headers = {"Accept": "application/json", "Idempotency-Key": self._ids()}
         return await self._json("POST", "/v1/runs", json=_body(question, options), headers=headers)
 
+    async def resume(self, run_id: str, **options: object) -> dict[str, Any]:
+        """Go on from an ended run in a new one, which goes on without readers and carries over the completed steps.
+
+        ``options`` are fields of the request: ``from_stage``, ``plan`` (``{"todos": [...]}``), ``budget_usd``,
+        ``deadline_s``, ``on_disconnect``, ``grace_s``. Answers the new run. Raises NotFound, Conflict (``reason``
+        ``run_unfinished`` or ``not_resumable``), InvalidRequest, Busy, HeadraceError.
+        """
+        headers = {"Accept": "application/json", "Idempotency-Key": self._ids()}
+        return await self._json("POST", f"{_path(run_id)}/resume", json=_given(options), headers=headers)
+
     async def snapshot(self, run_id: str) -> dict[str, Any]:
         """The run's state now. Raises NotFound, HeadraceError."""
         return await self._json("GET", _path(run_id))
@@ -110,6 +120,18 @@ class HeadraceClient:
 
     async def stream_raw(self, question: str, **options: object) -> AsyncGenerator[Received, None]:
         """As :meth:`stream`, with each event's JSON line as it came and with types this version does not know."""
+        async with aclosing(self._created_raw("/v1/runs", _body(question, options))) as events:
+            async for received in events:
+                yield received
+
+    async def resume_raw(self, run_id: str, **options: object) -> AsyncGenerator[Received, None]:
+        """Resume as :meth:`resume` does, and read the new run as :meth:`stream_raw` does."""
+        async with aclosing(self._created_raw(f"{_path(run_id)}/resume", _given(options))) as events:
+            async for received in events:
+                yield received
+
+    async def _created_raw(self, path: str, body: dict[str, object]) -> AsyncGenerator[Received, None]:
+        """The events of the run that a POST creates."""
         key = self._ids()  # a POST whose answer was lost is sent again and meets the same run
         known: list[str] = []
 
@@ -117,7 +139,7 @@ class HeadraceClient:
             if known:
                 return self._events_request(known[0], cursor)
             headers = {"Accept": "text/event-stream", "Idempotency-Key": key}
-            return self._http.build_request("POST", "/v1/runs", json=_body(question, options), headers=headers)
+            return self._http.build_request("POST", path, json=body, headers=headers)
 
         def answered(response: httpx2.Response) -> None:
             if not known and response.headers.get("x-run-id"):
@@ -166,4 +188,8 @@ def _path(run_id: str) -> str:
 
 
 def _body(question: str, options: dict[str, object]) -> dict[str, object]:
-    return {"input": question, **{name: value for name, value in options.items() if value is not None}}
+    return {"input": question, **_given(options)}
+
+
+def _given(options: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in options.items() if value is not None}

@@ -41,8 +41,9 @@ def problem(status: int, headers: Mapping[str, str], body: bytes) -> HeadraceErr
 def _words(fields: dict[str, Any]) -> str:
     words = str(fields.get("detail") or fields.get("title") or "")
     errors = fields.get("errors")
-    single = [f"{e.get('pointer')}: {e.get('detail')}" for e in errors if isinstance(e, dict)] if errors else []
-    return "; ".join([words, *single])
+    single = [e for e in errors if isinstance(e, dict)] if isinstance(errors, list) else []
+    more = [f"{e.get('pointer')}: {e.get('detail')}" for e in single if str(e.get("detail")) not in words]
+    return "; ".join([words, *more])
 
 
 def _fields(body: bytes) -> dict[str, Any]:

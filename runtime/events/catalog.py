@@ -54,6 +54,9 @@ from runtime.events.recovery_events import (
     RecoveryRetrying as RecoveryRetrying,
 )
 from runtime.events.recovery_events import (
+    RecoveryToolSwitchedOff as RecoveryToolSwitchedOff,
+)
+from runtime.events.recovery_events import (
     UsageUpdated as UsageUpdated,
 )
 from runtime.events.run_events import (
@@ -182,6 +185,7 @@ Event = (
     | RecoveryRetrying
     | RecoveryFellBack
     | RecoveryResumed
+    | RecoveryToolSwitchedOff
     | UsageUpdated
     | Custom
 )

@@ -61,6 +61,8 @@ class RunState:
     plan: Plan | None = None
     stages: dict[str, StageState] = field(default_factory=dict)
     agents: dict[str, AgentState] = field(default_factory=dict)
+    planning_dispatch: int = 1
+    """How often it was given to be planned; the number of the latest."""
     models: dict[str, str] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
     tool_calls: int = 0
@@ -140,6 +142,8 @@ def _apply(state: RunState, envelope: Envelope) -> RunState:  # one thought: a t
         case ev.PlanCommitted() | ev.PlanRevised():
             stages = {todo.id: replace(_stage(state, todo.id, todo), todo=todo) for todo in event.plan.todos}
             return replace(state, plan=event.plan, stages=stages)
+        case ev.StageDispatched() if envelope.stage is None:
+            return replace(state, planning_dispatch=event.dispatch)
         case ev.StageDispatched():
             return _with_stage(state, envelope, status="dispatched", dispatch=event.dispatch)
         case ev.StageStarted():
@@ -165,6 +169,8 @@ def _apply(state: RunState, envelope: Envelope) -> RunState:  # one thought: a t
             return _recovered(state, "fell_back")
         case ev.RecoveryResumed():
             return _recovered(state, f"resumed:{event.reason}")
+        case ev.RecoveryToolSwitchedOff():
+            return _recovered(state, "tool_switched_off")
         case (
             ev.InputReceived()
             | ev.TurnStarted()

@@ -59,6 +59,18 @@ class RecoveryResumed(EventData):
     tool_calls: int = 0
 
 
+class RecoveryToolSwitchedOff(EventData):
+    """A tool that keeps failing is no longer offered in this stage; the stage goes on without it."""
+
+    type: Literal["recovery.tool_switched_off"] = "recovery.tool_switched_off"
+    family = "system"
+    name: str
+    failures: int
+    """How often it failed in a row."""
+    message: str
+    """The same in words for people."""
+
+
 class UsageUpdated(EventData):
     """What the run has used so far."""
 

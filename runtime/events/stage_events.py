@@ -8,7 +8,10 @@ from runtime.events.base import EventData
 
 
 class StageDispatched(EventData):
-    """An agent is about to be given this stage; a higher ``dispatch`` shuts out every lower one."""
+    """An agent is about to be given this stage; a higher ``dispatch`` shuts out every lower one.
+
+    Without a stage: the run is about to be planned once more, after a process that planned it was lost.
+    """
 
     type: Literal["stage.dispatched"] = "stage.dispatched"
     family = "system"

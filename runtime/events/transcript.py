@@ -13,6 +13,7 @@ from runtime.events.catalog import (
     Event,
     RecoveryResumed,
     RecoveryRetrying,
+    RecoveryToolSwitchedOff,
     StageFailed,
     ToolArgumentsInvalid,
     ToolCalled,
@@ -49,6 +50,14 @@ LAST_ANSWER_NOTE = (
 """What an agent is told after its last resume, with its tools off."""
 
 
+def switched_off_note(tool: str, failures: int) -> str:
+    """What an agent is told of a tool that keeps failing."""
+    return (
+        f"The tool {tool} failed {failures} times in a row and is switched off for this step. Go on without it, and say "
+        "in your answer what could not be done."
+    )
+
+
 def repair_note(problem: str) -> str:
     """What an agent is told when its answer does not fit."""
     return f"Your last answer cannot be used: {problem}\nAnswer again, with this mended and nothing else."
@@ -65,7 +74,13 @@ class Transcript:
     notes: tuple[str, ...] = ()
     """What the agent is to be told with its next turn."""
     called: frozenset[str] = frozenset()
-    """Ids of tool calls whose effect may have begun."""
+    """Ids of the last turn's tool calls whose effect may have begun; another turn's calls may have the same ids."""
+    effects: frozenset[str] = frozenset()
+    """Those of them that do more than read."""
+    failing: tuple[tuple[str, int], ...] = ()
+    """Tools whose last calls failed, each with how many in a row."""
+    switched_off: frozenset[str] = frozenset()
+    """Tools the stage goes on without."""
     turns_done: int = 0
     """The last turn that was completed."""
     turn: int = 0
@@ -74,6 +89,8 @@ class Transcript:
     """The last attempt at that turn."""
     open: bool = False
     """Whether that attempt has neither completed nor been withdrawn."""
+    reserved_usd: float = 0.0
+    """What that attempt holds back from the budgets while it is open."""
     tool_calls: int = 0
     resumes: int = 0
     """How often it was resumed from the tool-call limit."""
@@ -89,7 +106,14 @@ class Transcript:
     def restarted(self) -> Transcript:
         """An empty conversation whose turns are numbered on, so that no two turns of a stage share a number."""
         return Transcript(
-            turns_done=self.turn, turn=self.turn, attempt=self.attempt, called=self.called, usage=self.usage
+            turns_done=self.turn,
+            turn=self.turn,
+            attempt=self.attempt,
+            called=self.called,
+            effects=self.effects,
+            usage=self.usage,
+            failing=self.failing,
+            switched_off=self.switched_off,
         )
 
     def messages(self) -> Conversation:
@@ -111,6 +135,18 @@ class Transcript:
         have = {result.tool_use_id for result in self.results}
         return tuple(use for use in self.uses() if use.id not in have)
 
+    def calling(self) -> bool:
+        """Whether a tool call has begun that has no answer yet."""
+        return any(use.id in self.called for use in self.unanswered())
+
+    def in_doubt(self) -> tuple[ToolUseBlock, ...]:
+        """Calls that may have had an effect and have no answer: whoever ends the stage now must report them as unknown."""
+        return tuple(use for use in self.unanswered() if use.id in self.effects)
+
+    def failures(self, tool: str) -> int:
+        """How often in a row ``tool`` has failed."""
+        return dict(self.failing).get(tool, 0)
+
     def text(self) -> str:
         """The text of the last complete turn."""
         return text_of(self.done[-1].content) if self.done and self.done[-1].role == "assistant" else ""
@@ -127,10 +163,10 @@ class Transcript:
 def advance(transcript: Transcript, event: Event, turn: int | None, attempt: int | None) -> Transcript:
     """The transcript after ``event``; events that say nothing about a conversation leave it as it is."""
     match event:
-        case TurnStarted():
-            return replace(transcript, turn=turn or 0, attempt=attempt or 0, open=True)
+        case TurnStarted(reserved_cost_usd=reserved):
+            return replace(transcript, turn=turn or 0, attempt=attempt or 0, open=True, reserved_usd=reserved)
         case TurnSuperseded() | TurnFailed():
-            return replace(transcript, open=False)
+            return replace(transcript, open=False, reserved_usd=0.0)
         case TurnCompleted(content=content, stop_reason=stop_reason, usage=usage):
             done = (*transcript.messages(), Message(role="assistant", content=content))
             return replace(
@@ -138,18 +174,22 @@ def advance(transcript: Transcript, event: Event, turn: int | None, attempt: int
                 done=done,
                 results=(),
                 notes=(),
+                called=frozenset(),
+                effects=frozenset(),
                 open=False,
+                reserved_usd=0.0,
                 turns_done=turn or transcript.turn,
                 stop_reason=stop_reason,
                 usage=transcript.usage.plus(usage),
             )
-        case ToolCalled(call_id=call_id):
+        case ToolCalled(call_id=call_id, kind=kind):
             calls = transcript.tool_calls + (call_id not in transcript.called)
-            return replace(transcript, called=transcript.called | {call_id}, tool_calls=calls)
-        case ToolCompleted(call_id=call_id, result=result, is_error=is_error):
-            return _answered(transcript, call_id, result, is_error)
-        case ToolOutcomeUnknown(call_id=call_id, known=known):
-            return _answered(transcript, call_id, f"The outcome of this call is unknown: {known}", True)
+            effects = transcript.effects if kind == "read" else transcript.effects | {call_id}
+            return replace(transcript, called=transcript.called | {call_id}, effects=effects, tool_calls=calls)
+        case ToolCompleted(call_id=call_id, name=name, result=result, is_error=is_error):
+            return _ran(transcript, call_id, name, result, is_error)
+        case ToolOutcomeUnknown(call_id=call_id, name=name, known=known):
+            return _ran(transcript, call_id, name, f"The outcome of this call is unknown: {known}", True)
         case ToolArgumentsInvalid(call_id=call_id, message=message):
             return _invalid(transcript, call_id, message)
         case RecoveryResumed(reason="tool_call_limit"):
@@ -158,18 +198,45 @@ def advance(transcript: Transcript, event: Event, turn: int | None, attempt: int
             return replace(transcript, notes=(*transcript.notes, repair_note(message)), repairs=transcript.repairs + 1)
         case RecoveryRetrying(failure="tool_call_limit"):
             return replace(transcript, notes=(*transcript.notes, LAST_ANSWER_NOTE))
+        case RecoveryToolSwitchedOff(name=name, failures=failures):
+            notes = (*transcript.notes, switched_off_note(name, failures))
+            return replace(transcript, notes=notes, switched_off=transcript.switched_off | {name})
         case StageFailed(decision="retry"):
             return transcript.restarted()
         case _:
             return transcript
 
 
-def from_conversation(conversation: Conversation, *, next_turn: int, tool_calls: int, resumes: int) -> Transcript:
+def from_conversation(
+    conversation: Conversation,
+    *,
+    next_turn: int,
+    tool_calls: int,
+    resumes: int,
+    failing: tuple[tuple[str, int], ...] = (),
+    switched_off: frozenset[str] = frozenset(),
+) -> Transcript:
     """The transcript of a conversation carried by ``ToolCallLimitReached``: its first message is the agent's brief."""
     last = next_turn - 1
     return Transcript(
-        done=conversation[1:], turns_done=last, turn=last, attempt=1, tool_calls=tool_calls, resumes=resumes
+        done=conversation[1:],
+        turns_done=last,
+        turn=last,
+        attempt=1,
+        tool_calls=tool_calls,
+        resumes=resumes,
+        failing=failing,
+        switched_off=switched_off,
     )
+
+
+def _ran(transcript: Transcript, call_id: str, name: str, result: str, is_error: bool) -> Transcript:
+    """The transcript after a call's answer, with how often its tool has failed; what was never called did not fail."""
+    after = _answered(transcript, call_id, result, is_error)
+    if after is transcript or call_id not in transcript.called:
+        return after
+    others = tuple((tool, times) for tool, times in transcript.failing if tool != name)
+    return replace(after, failing=(*others, (name, transcript.failures(name) + 1)) if is_error else others)
 
 
 def _answered(transcript: Transcript, call_id: str, result: str, is_error: bool) -> Transcript:

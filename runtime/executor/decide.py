@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from runtime.errors import ModelError, by_code
 from runtime.events import catalog as ev
 from runtime.events.fold import RunState
+from runtime.executor.resume import hint_of
 from runtime.pipeline.builder import Stage, build
 
 
@@ -39,11 +41,6 @@ class Done:
 
 
 Command = MakePlan | RunStages | Await | Finish | Done
-
-RESUME = ev.ResumeHint(possible=True, how="Ask again: what was completed is kept in this run and shown above.")
-NO_RESUME = ev.ResumeHint(
-    possible=False, how="Change the request or the settings named in the message, then ask again."
-)
 
 
 def decide(
@@ -98,7 +95,7 @@ def failure(state: RunState, code: str, message: str, layer: str, *, retryable: 
         layer=layer,
         retryable=retryable,
         completed=state.outputs(),
-        resume=RESUME if retryable else NO_RESUME,
+        resume=hint_of(state, retryable=retryable),
         usage=state.usage,
     )
 
@@ -108,10 +105,10 @@ def _stopped(state: RunState) -> ev.RunFailed | str | None:
     for stage in state.stages.values():
         if stage.failed is not None and stage.status == "failed" and stage.failed.decision == "stop":
             failed = stage.failed
-            retryable = failed.code not in ("model_unauthorized", "request_rejected", "refused")
-            layer = (
-                "model" if failed.code.startswith(("model_", "rate_", "overloaded", "stream_", "request_")) else "agent"
-            )
+            kind = by_code(failed.code)
+            of_model = kind is not None and issubclass(kind, ModelError)
+            retryable = kind is None or kind.retryable or not of_model
+            layer = "model" if of_model else "agent"
             message = f"Step “{failed.title}” failed: {failed.message}"
             return failure(state, failed.code, message, layer, retryable=retryable)
         if stage.completed is not None and stage.completed.stop is not None:
@@ -131,10 +128,10 @@ def _completed(state: RunState, now: float, answer: str, stopped: str | None, no
 
 
 def _expired(state: RunState, now: float) -> bool:
-    return state.accepted is not None and now > state.accepted_at + state.accepted.limits.deadline_s
+    return state.accepted is not None and now >= state.accepted_at + state.accepted.limits.deadline_s
 
 
 def _expiry(state: RunState) -> ev.RunExpired:
     seconds = state.accepted.limits.deadline_s if state.accepted else 0
     message = f"The run took longer than its deadline of {seconds:g} s."
-    return ev.RunExpired(message=message, completed=state.outputs(), resume=RESUME, usage=state.usage)
+    return ev.RunExpired(message=message, completed=state.outputs(), resume=hint_of(state), usage=state.usage)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import runtime.errors as errors
+from runtime import failpoints
 from runtime.clock import Clock
 from runtime.executor.book import RunBook
 from runtime.executor.decide import failure
@@ -24,6 +25,13 @@ BEAT_S = 1.0
 
 SCAN_EVERY = 2
 """Beats between looks for runs nobody owns."""
+
+PROBATION_AFTER = 2
+"""Lost owners without progress after which a run is driven alone among its like: a run that kills its executor may take
+its neighbours along, and must not make poison of them (JOURNAL.md P7)."""
+
+PROBATION_S = 10.0
+"""How long such a run is watched before the next of them may begin."""
 
 AGAIN_S = 1.0
 """Pause before a run is driven on that stopped because the log, or a process it needs, was away."""
@@ -68,6 +76,9 @@ class Executor:
         self._stopping = False
         self._fenced = False
         self._doubtful = False
+        self._leases: asyncio.Task[None] | None = None
+        self._probation = asyncio.Lock()
+        self._watches: set[asyncio.Task[None]] = set()
 
     @property
     def name(self) -> str:
@@ -77,13 +88,21 @@ class Executor:
         """Take a lease and begin to look for work."""
         await self._renew()
         self._beat = asyncio.create_task(self._beat_forever(), name="executor-beat")
+        self._leases = asyncio.create_task(self._tools.stages.leases.renew_forever(), name="executor-leases")
 
-    async def stop(self) -> None:
-        """Let go of every run where it stands; another executor takes them over from the log."""
+    async def stop(self, *, drain_s: float = 0.0) -> None:
+        """Take no more runs, let those under way end for up to ``drain_s`` seconds, and hand over what is left.
+
+        What is handed over goes on in another executor, or when there is one again, from where its log stands.
+        """
         self._stopping = True
-        if self._beat is not None:
-            self._beat.cancel()
-            await asyncio.gather(self._beat, return_exceptions=True)
+        if self._owned and drain_s > 0:
+            _log.info("%d runs may end within %g s", len(self._owned), drain_s)
+            await asyncio.wait({owned.task for owned in self._owned.values()}, timeout=drain_s)
+        tasks = [task for task in (self._beat, self._leases) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._drop_all()
         try:
             await self._hub.release(self._name)
@@ -96,6 +115,13 @@ class Executor:
             return False
         claimed = await self._claim(run_id)
         return bool(claimed)
+
+    async def scan(self) -> int:
+        """Look for runs nobody owns, now rather than with the next beat; answers how many were taken."""
+        taken = 0
+        while not self._stopping and (claimed := await self._claim(None)):
+            taken += len(claimed)  # a claim takes a few at a time, so that executors share what there is
+        return taken
 
     async def cancel(self, run_id: str) -> None:
         """Stop that run if it is here."""
@@ -111,6 +137,8 @@ class Executor:
         name = self._name
         try:
             claimed = await self._hub.claim(run_id, executor=name)
+            if claimed:
+                failpoints.hit("claim.committed")
         except BaseException:
             self._doubtful = True
             raise
@@ -147,6 +175,8 @@ class Executor:
 
     async def _drive(self, driver: RunDriver, run: Run) -> None:
         """To the run's end. While our lease lives nobody else can have the run: so whatever is away is waited for."""
+        if run.takeovers >= PROBATION_AFTER:
+            await self._on_probation()
         while True:
             try:
                 try:
@@ -159,6 +189,21 @@ class Executor:
             except errors.StoreUnavailable as error:
                 _log.warning("run %s waits: %s", run.run_id, error.message)
                 await self._clock.sleep(AGAIN_S)
+
+    async def _on_probation(self) -> None:
+        """Wait until the runs before this one that lost their owners too have shown that they are harmless, or ended."""
+        await self._probation.acquire()
+        driven = asyncio.current_task()
+        assert driven is not None
+
+        async def watched() -> None:
+            try:
+                await asyncio.wait({driven}, timeout=PROBATION_S)
+            finally:
+                self._probation.release()
+
+        self._watches.add(watch := asyncio.create_task(watched()))
+        watch.add_done_callback(self._watches.discard)
 
     async def _fail(self, run: Run, error: Exception) -> None:
         state = await RunBook(self._tools.reader, run.run_id).refresh()
@@ -182,9 +227,10 @@ class Executor:
             beats += 1
             try:
                 await self._renew()
-                await self._adopt()
+                if not self._stopping:
+                    await self._adopt()
                 if beats % SCAN_EVERY == 0:
-                    await self._claim(None)
+                    await self.scan()
             except errors.StoreUnavailable as error:
                 _log.warning("the hub is away: %s", error.message)
             except Exception:  # without a beat our runs would be taken from us one lease later

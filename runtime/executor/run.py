@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import runtime.errors as errors
+from runtime import failpoints
+from runtime.agents.request import STAGE_LEASE_S
 from runtime.events import catalog as ev
 from runtime.events.fold import RunState
 from runtime.executor.book import RunBook
 from runtime.executor.decide import Await, Done, Finish, MakePlan, RunStages, decide, failure
-from runtime.executor.stage import StageDriver, StageTools
+from runtime.executor.stage import StageDriver, StageTools, unknown_outcomes, withdrawal
 from runtime.log.log import LogReader, Run
 from runtime.log.publisher import Lane
 from runtime.orchestrator.orchestrator import OrchestratorPort, PlanRequest
@@ -22,7 +25,10 @@ from runtime.telemetry import logger
 _log = logger("executor")
 
 MAX_TAKEOVERS = 5
-"""A run that has lost this many owners is failed as poison (JOURNAL.md P7)."""
+"""A run that has lost this many owners without any progress between is failed as poison (JOURNAL.md P7)."""
+
+STOP_WITHIN_S = 1.0
+"""How long agents are waited for that are told to stop; the log shuts out the ones that do not hear it."""
 
 SHUT_OUT = (errors.Fenced, errors.Superseded, errors.RunEnded)
 """Another owner has the run, or it is over: stop without a word."""
@@ -50,9 +56,12 @@ class RunDriver:
         self._book = RunBook(tools.reader, run.run_id)
         self._stages: dict[str, asyncio.Task[None]] = {}
         self._lanes: list[Lane] = []
+        self._parked: dict[str | None, errors.Parked] = {}
+        """Stages, or planning under None, that wait for a time of their own, with the words why."""
         self._begun = False
+        self._planned = False
         self._losses = 0
-        self._cancelling = False
+        self._cancelled = asyncio.Event()
 
     async def drive(self) -> None:
         """Until the run has ended, or belongs to someone else. Raises StoreUnavailable: call again, it goes on from the log."""
@@ -71,9 +80,9 @@ class RunDriver:
 
     async def cancel(self) -> None:
         """A cancel request stands: stop what is under way; the end is then written by ``drive``."""
-        if self._cancelling:
+        if self._cancelled.is_set():
             return
-        self._cancelling = True
+        self._cancelled.set()
         planning = self._tools.orchestrator.cancel(self._run.run_id)
         await asyncio.gather(self._cancel_agents(), planning, return_exceptions=True)
 
@@ -82,12 +91,13 @@ class RunDriver:
         while True:
             state = await self._book.refresh()
             now = self._tools.stages.clock.now()
-            command = decide(
-                state, frozenset(self._stages), now=now, max_parallel=self._tools.max_parallel, note=self._tools.note
-            )
+            held = frozenset(self._stages) | {stage for stage in self._parked if stage is not None}
+            command = decide(state, held, now=now, max_parallel=self._tools.max_parallel, note=self._tools.note)
             match command:
                 case Done():
-                    return
+                    return None
+                case Await() | MakePlan() if self._parked and not self._stages:
+                    return await self._wait(state, now)
                 case MakePlan():
                     await self._plan(state)
                 case RunStages(stages=stages):
@@ -98,11 +108,13 @@ class RunDriver:
                 case Finish(event=event):
                     await self._stop_stages()
                     if await self._finish(event):
-                        return
+                        return None
 
     async def _begin(self) -> None:
+        """Announce the new owner, whose epoch has shut every earlier one out, and withdraw what that one left open."""
+        if self._begun:
+            return
         state = await self._book.refresh()
-        emitter = self._emitter()
         started = ev.RunStarted(
             epoch=self._run.epoch,
             owner=self._run.owner or "",
@@ -110,28 +122,41 @@ class RunDriver:
             models=dict(self._tools.models),
         )
         events: list[ev.Event] = [started]
-        if self._run.takeovers and not self._begun:
+        if self._run.takeovers:
             events.append(ev.RecoveryResumed(reason="takeover", attempt=self._run.takeovers, of=MAX_TAKEOVERS))
             self._tools.stages.counts.add("takeovers")
-        if not self._begun:
-            await emitter.commit(*events)
-            self._begun = True
-        await self._supersede(state)
+        await self._emitter().commit(*events)
+        self._begun = True
+        await self._supersede(state, "takeover")
         if self._run.takeovers >= MAX_TAKEOVERS and not state.terminal:
             words = f"The run lost its owner {self._run.takeovers} times and is not tried again."
             await self._finish(failure(state, "poison", words, "executor", retryable=False))
 
-    async def _supersede(self, state: RunState, reason: str = "takeover") -> None:
-        """Withdraw the turns an earlier owner left open, so that no reader mixes two attempts."""
+    async def _supersede(self, state: RunState, reason: str) -> None:
+        """Withdraw the turns that someone who has been shut out left open, so that no reader mixes two attempts."""
         open_turns = [(s.todo.id, s.todo.agent, s.transcript) for s in state.stages.values() if s.transcript.open]
         planning = [(None, name, a.transcript) for name, a in state.agents.items() if a.transcript.open]
         for stage, agent, transcript in [*open_turns, *planning]:
             emitter = self._emitter(stage=stage, agent=agent)
-            await emitter.commit(ev.TurnSuperseded(reason=reason), turn=transcript.turn, attempt=transcript.attempt)
+            await emitter.commit(withdrawal(transcript, reason), turn=transcript.turn, attempt=transcript.attempt)
+
+    async def _wait(self, state: RunState, now: float) -> None:
+        """Give the run up until the first of what is parked may go on; whoever claims it then finds all in the log."""
+        limit = state.accepted.limits.deadline_s if state.accepted else 0.0
+        parked = min(self._parked.values(), key=lambda p: p.wait_s)
+        until = min(now + parked.wait_s, state.accepted_at + limit)
+        await self._emitter().commit(ev.RunWaiting(reason=parked.message, until=until), wake_at=until)
+        self._tools.stages.counts.add("run.waiting")
 
     async def _plan(self, state: RunState) -> None:
         accepted = state.accepted
         assert accepted is not None  # the first event of every run
+        dispatch = state.planning_dispatch
+        if self._planned:  # under this very epoch: whoever may still be at it is shut out
+            dispatch += 1
+            await self._emitter(dispatch=dispatch).commit(ev.StageDispatched(dispatch=dispatch, lease_s=STAGE_LEASE_S))
+            state = await self._book.refresh()
+            await self._supersede(state, "agent_lost")
         request = PlanRequest(
             state.run_id,
             self._run.epoch,
@@ -139,8 +164,10 @@ class RunDriver:
             accepted.input.documents is not None,
             verdict=state.verdict,
             titled=state.title is not None,
+            dispatch=dispatch,
             transcripts={name: agent.transcript for name, agent in state.agents.items()},
         )
+        self._planned = True
         left = max(0.0, state.accepted_at + accepted.limits.deadline_s - self._tools.stages.clock.now())
         try:
             async with asyncio.timeout(left + 0.01):
@@ -151,6 +178,10 @@ class RunDriver:
             return  # decide() sees the request in the log
         except errors.AgentLost as error:
             await self._planner_lost(error)
+        except errors.Parked as parked:
+            self._parked[None] = parked
+        except errors.LimitExceeded as error:
+            await self._limit(error)
         except (errors.ModelError, errors.AgentError) as error:
             code = error.reason if isinstance(error, errors.StageFailed) else error.code
             retryable = error.retryable or (isinstance(error, errors.StageFailed) and error.can_retry)
@@ -169,7 +200,6 @@ class RunDriver:
         if policy.give_up(self._losses):
             await self._finish(failure(state, error.code, error.message, "orchestrator", retryable=True))
             return
-        await self._supersede(state, error.code)
         await self._tools.stages.clock.sleep(policy.delay_s(self._losses))
 
     def _start(self, stage: Stage) -> None:
@@ -181,18 +211,42 @@ class RunDriver:
         """Until a stage ends or the deadline comes; what a stage raised is raised here."""
         limit = state.accepted.limits.deadline_s if state.accepted else 0.0
         left = max(0.0, state.accepted_at + limit - now) + 0.01
-        done, _ = await asyncio.wait(self._stages.values(), timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            del self._stages[next(s for s, t in self._stages.items() if t is task)]
+        request = asyncio.ensure_future(self._cancelled.wait())  # an agent that cannot be told must not be waited for
+        either: set[asyncio.Task[Any]] = {request, *self._stages.values()}
+        done, _ = await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        request.cancel()
+        for task in done - {request}:
+            stage = next(s for s, t in self._stages.items() if t is task)
+            del self._stages[stage]
             try:
                 task.result()
             except errors.RunCancelled:
                 continue  # decide() sees the request in the log
+            except errors.Parked as parked:
+                self._parked[stage] = parked
+            except errors.LimitExceeded as error:
+                await self._limit(error)
+                return
+
+    async def _limit(self, error: errors.LimitExceeded) -> None:
+        """End a run that may not go on as it is, with what it has."""
+        await self._stop_stages()
+        state = await self._book.refresh()
+        if state.cancel_requested is None:
+            await self._finish(failure(state, error.reason, error.message, "executor", retryable=True))
 
     async def _finish(self, event: ev.Event) -> bool:
         """Write the run's end. False when a cancel request came first: then that decides."""
+        failpoints.hit("run.ending")
+        state = await self._book.refresh()
+        emitter = self._emitter()
         try:
-            await self._emitter().commit(event)
+            for stage in state.stages.values():
+                if stage.status in ("dispatched", "running"):
+                    at = emitter.at(stage.todo.id, stage.todo.agent)
+                    for unknown in unknown_outcomes(stage.transcript):
+                        await at.emit(unknown, turn=stage.transcript.turns_done)
+            await emitter.commit(event)
         except errors.RunCancelled:
             return False
         self._tools.stages.counts.add(event.type)
@@ -202,21 +256,25 @@ class RunDriver:
         """End the stages under way, here and in their agents."""
         if not self._stages:
             return
-        await self._cancel_agents()
+        telling = asyncio.ensure_future(self._cancel_agents())
         for task in self._stages.values():
             task.cancel()
-        await asyncio.gather(*self._stages.values(), return_exceptions=True)
+        await asyncio.gather(telling, *self._stages.values(), return_exceptions=True)
         self._stages.clear()
 
     async def _cancel_agents(self) -> None:
         """Tell the agents of the stages under way; one that cannot be told is shut out by the log."""
         names = {self._book.state.stages[stage].todo.agent for stage in self._stages}
         stops = [self._tools.stages.agents[name].cancel(self._run.run_id) for name in names]
-        await asyncio.gather(*stops, return_exceptions=True)
+        try:
+            async with asyncio.timeout(STOP_WITHIN_S):
+                await asyncio.gather(*stops, return_exceptions=True)
+        except TimeoutError:
+            _log.warning("run %s: agents %s could not be told to stop", self._run.run_id, names)
 
-    def _emitter(self, stage: str | None = None, agent: str | None = None) -> Emitter:
+    def _emitter(self, stage: str | None = None, agent: str | None = None, dispatch: int | None = None) -> Emitter:
         """A writer of its own for every word of the run itself: one refusal must not shut out the next."""
-        lane = self._tools.stages.publisher.lane(self._run.run_id, self._run.epoch)
+        lane = self._tools.stages.publisher.lane(self._run.run_id, self._run.epoch, dispatch=dispatch)
         self._lanes.append(lane)
         tools = self._tools.stages
         return Emitter(lane, tools.chain, tools.clock, self._run.run_id, stage=stage, agent=agent)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import runtime.errors as errors
-from runtime.agents.request import AgentPort, StageRequest, StageResult
+from runtime import failpoints
+from runtime.agents.request import STAGE_LEASE_S, AgentPort, StageRequest, StageResult
 from runtime.agents.spec import AgentSpec
 from runtime.clock import Clock
 from runtime.events import catalog as ev
@@ -19,9 +20,11 @@ from runtime.events.fold import RunState, StageState
 from runtime.events.messages import load_conversation
 from runtime.events.transcript import Transcript, advance, from_conversation
 from runtime.executor.book import RunBook
+from runtime.executor.leases import StageLeases
 from runtime.log.publisher import Lane, Publisher
 from runtime.pipeline.builder import Stage, brief_of, sources_of
 from runtime.pipeline.hooks import Continue, Decision, Failure, Finished, Hooks, Retry, Stop
+from runtime.recovery.losses import Losses
 from runtime.recovery.policy import LimitPolicy, LossPolicy
 from runtime.stream.chain import Chain
 from runtime.stream.emitter import Emitter
@@ -37,6 +40,7 @@ class StageTools:
     """What all stages of an executor share."""
 
     agents: Mapping[str, AgentPort]
+    leases: StageLeases
     specs: Mapping[str, AgentSpec]
     hooks: Hooks
     limits: LimitPolicy
@@ -59,7 +63,11 @@ class StageDriver:
         self._lanes: list[Lane] = []
 
     async def run(self) -> None:
-        """Returns when the stage's outcome is durable. Raises the log's refusals, RunCancelled, StoreUnavailable."""
+        """Returns when the stage's outcome is durable.
+
+        Raises the log's refusals, RunCancelled, LimitExceeded, StoreUnavailable, and Parked when there is nothing to do
+        for a while: the stage then stands as the log has it, to be dispatched again.
+        """
         try:
             await self._run()
         finally:
@@ -71,23 +79,29 @@ class StageDriver:
         known = state.stages[self._id]
         dispatch, transcript, tools_off = known.dispatch + 1, known.transcript, False
         emitter = await self._dispatch(dispatch, first=known.status == "pending")
+        if dispatch > 1:  # an earlier dispatch of this very owner may have left a turn open
+            transcript = await self._withdraw(emitter, "redispatched")
         result: StageResult | None = None
         failure: Failure | None = None
-        lost = 0
+        losses = Losses(self._tools.losses)
         while result is None and failure is None:
             request = self._request(state, dispatch, transcript, tools_off)
             try:
-                result = await self._tools.agents[self._stage.todo.agent].run_stage(request)
+                agent = self._stage.todo.agent
+                call = self._tools.agents[agent].run_stage(request)
+                result = await self._tools.leases.hold(agent, request.lease, call)
             except errors.ToolCallLimitReached as limit:
                 transcript, tools_off = await self._resume(emitter, transcript, limit)
                 dispatch += 1
                 emitter = await self._dispatch(dispatch, first=False)
             except errors.AgentLost as error:
-                lost, dispatch = lost + 1, dispatch + 1
-                if self._tools.losses.give_up(lost):
-                    failure = Failure(error.code, error.message, lost)
+                dispatch += 1
+                stands = (await self._book.refresh()).stages[self._id].transcript
+                losses.count(progress=(stands.turns_done, len(stands.results)), calling=stands.calling())
+                if losses.too_many:
+                    failure = Failure(error.code, error.message, losses.total)
                 else:
-                    await self._pause(emitter, lost, error)
+                    await self._pause(emitter, losses, error)
                 emitter = await self._dispatch(dispatch, first=False)
                 transcript = await self._withdraw(emitter, error.code)
             except errors.StageFailed as error:
@@ -101,8 +115,7 @@ class StageDriver:
         emitter = Emitter(
             lane, self._tools.chain, self._tools.clock, lane.run_id, stage=self._id, agent=self._stage.todo.agent
         )
-        lease_s = self._tools.specs[self._stage.todo.agent].timeout_s
-        events: list[ev.Event] = [ev.StageDispatched(dispatch=dispatch, lease_s=lease_s)]
+        events: list[ev.Event] = [ev.StageDispatched(dispatch=dispatch, lease_s=STAGE_LEASE_S)]
         if first:
             stage = self._stage
             events.append(ev.StageStarted(index=stage.index, of=stage.of, title=stage.todo.title, todo=self._id))
@@ -123,14 +136,14 @@ class StageDriver:
             documents=accepted.input.documents,
             tool_calls_left=max(0, accepted.limits.tool_calls - state.tool_calls),
             tools_off=tools_off,
+            lease_s=STAGE_LEASE_S,
         )
 
-    async def _pause(self, emitter: Emitter, lost: int, error: errors.AgentLost) -> None:
+    async def _pause(self, emitter: Emitter, losses: Losses, error: errors.AgentLost) -> None:
         """Say that the agent's process is gone, and give Ray the time to make another."""
-        policy = self._tools.losses
-        delay = policy.delay_s(lost)
+        delay = losses.delay_s
         said = ev.RecoveryRetrying(
-            failure=error.code, message=error.message, attempt=lost, of=policy.attempts, delay_s=delay
+            failure=error.code, message=error.message, attempt=losses.total, of=losses.most, delay_s=delay
         )
         await emitter.commit(said)
         self._tools.counts.add("recovery.retrying.agent_lost")
@@ -141,7 +154,7 @@ class StageDriver:
         transcript = (await self._book.refresh()).stages[self._id].transcript
         if not transcript.open:
             return transcript
-        superseded = ev.TurnSuperseded(reason=reason)
+        superseded = withdrawal(transcript, reason)
         await emitter.commit(superseded, turn=transcript.turn, attempt=transcript.attempt)
         return advance(transcript, superseded, transcript.turn, transcript.attempt)
 
@@ -150,9 +163,14 @@ class StageDriver:
     ) -> tuple[Transcript, bool]:
         """The conversation out of the exception, with the note that tells the agent to go on; and whether tools are off."""
         policy = self._tools.limits
-        conversation = load_conversation(limit.conversation)
+        known = (await self._book.refresh()).stages[self._id].transcript
         transcript = from_conversation(
-            conversation, next_turn=limit.next_turn, tool_calls=limit.tool_calls, resumes=before.resumes
+            load_conversation(limit.conversation),
+            next_turn=limit.next_turn,
+            tool_calls=limit.tool_calls,
+            resumes=before.resumes,
+            failing=known.failing,
+            switched_off=known.switched_off,
         )
         if policy.may_resume(before.resumes):
             said: ev.Event = ev.RecoveryResumed(
@@ -176,7 +194,10 @@ class StageDriver:
             done = replace(done, failure=Failure("output_invalid", decision.reason))
         event = self._outcome(done, decision, result)
         usage = ev.UsageUpdated(usage=state.usage)
+        for unknown in unknown_outcomes(stage.transcript):
+            await emitter.emit(unknown, turn=stage.transcript.turns_done)
         await emitter.commit(event, usage)
+        failpoints.hit("stage.completed")
         self._tools.counts.add(event.type)
 
     async def _decide(self, done: Finished) -> Decision:
@@ -228,6 +249,19 @@ class StageDriver:
             partial=result.partial,
             stop=decision.reason if isinstance(decision, Stop) else None,
         )
+
+
+def withdrawal(transcript: Transcript, reason: str) -> ev.TurnSuperseded:
+    """The open turn of a lost process, withdrawn. All it held back counts as spent: nobody can say how far it came."""
+    return ev.TurnSuperseded(
+        reason=reason, released_cost_usd=transcript.reserved_usd, spent_cost_usd=transcript.reserved_usd
+    )
+
+
+def unknown_outcomes(transcript: Transcript) -> list[ev.ToolOutcomeUnknown]:
+    """What must be said of tool calls that may have had an effect when nobody is left who could learn of it."""
+    known = "it had begun, and the step ended before its outcome was known"
+    return [ev.ToolOutcomeUnknown(call_id=use.id, name=use.name, known=known) for use in transcript.in_doubt()]
 
 
 def _word(decision: Decision) -> Literal["continue", "retry", "stop"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from math import floor
 
 import orjson
 
@@ -12,8 +13,9 @@ from runtime.config import Settings
 from runtime.events.catalog import Limits, RunAccepted, RunInput
 from runtime.events.codec import encode
 from runtime.events.envelope import Draft
-from runtime.generator.contract import CreateRun, FieldError, OnDisconnect
+from runtime.generator.contract import Body, FieldError, OnDisconnect
 from runtime.generator.problems import Refusal
+from runtime.generator.requests import CreateRun
 from runtime.log.log import NewRun
 
 TENANT = "default"
@@ -55,34 +57,66 @@ def documents_folder(asked: str | None, settings: Settings) -> str | None:
 
 
 def admit(
-    body: CreateRun, *, run_id: str, now: float, documents: str | None, default: OnDisconnect, key: str | None
+    body: CreateRun,
+    *,
+    run_id: str,
+    now: float,
+    documents: str | None,
+    default: OnDisconnect,
+    key: str | None,
+    day_budget_usd: float | None = None,
 ) -> NewRun:
     """The run ``body`` asks for, with ``run.accepted`` as its first record. ``default`` is its ``on_disconnect``."""
-    on_disconnect = body.on_disconnect or default
     accepted = RunAccepted(
         input=RunInput(question=body.input, documents=documents, metadata=body.metadata),
-        limits=Limits(deadline_s=body.deadline_s),
+        limits=Limits(deadline_s=body.deadline_s, budget_usd=body.budget_usd),
         conversation_id=body.conversation_id,
-        on_disconnect=on_disconnect,
+        on_disconnect=body.on_disconnect or default,
         grace_s=body.grace_s,
     )
+    named = None if key is None else (key, fingerprint(body))
+    return new_run(accepted, (), run_id=run_id, now=now, key=named, day_budget_usd=day_budget_usd)
+
+
+def new_run(
+    accepted: RunAccepted,
+    drafts: Sequence[Draft],
+    *,
+    run_id: str,
+    now: float,
+    key: tuple[str, str] | None,
+    day_budget_usd: float | None,
+) -> NewRun:
+    """A run that begins with ``accepted`` and then ``drafts``; ``key`` is its idempotency key and what was asked with it."""
+    name, asked = (None, None) if key is None else key
     return NewRun(
         run_id=run_id,
         tenant_id=TENANT,
-        conversation_id=body.conversation_id,
-        question=body.input[:QUESTION_CHARS],
-        deadline_s=body.deadline_s,
-        on_disconnect=on_disconnect,
-        grace_s=body.grace_s,
-        records=(encode(Draft(accepted), run_id, now),),
-        idempotency_key=key,
-        idempotency_hash=None if key is None else fingerprint(body),
+        conversation_id=accepted.conversation_id,
+        question=accepted.input.question[:QUESTION_CHARS],
+        deadline_s=accepted.limits.deadline_s,
+        on_disconnect=accepted.on_disconnect,
+        grace_s=accepted.grace_s,
+        records=tuple(encode(draft, run_id, now) for draft in (Draft(accepted), *drafts)),
+        idempotency_key=name,
+        idempotency_hash=asked,
+        budget=limit_micro_usd(accepted.limits.budget_usd),
+        day_budget=limit_micro_usd(day_budget_usd),
     )
 
 
-def fingerprint(body: CreateRun) -> str:
-    """SHA-256 of what is asked for; key order, white space and spelled-out defaults make no difference."""
-    return hashlib.sha256(orjson.dumps(body.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)).hexdigest()
+def limit_micro_usd(usd: float | None) -> int | None:
+    """A limit in millionths of a US dollar, rounded down: what is spent is rounded up, so the limit is never exceeded."""
+    return None if usd is None else floor(round(usd * 1_000_000, 3))
+
+
+def fingerprint(body: Body, about: str = "") -> str:
+    """SHA-256 of what is asked for; key order, white space and spelled-out defaults make no difference.
+
+    ``about`` is what the path adds to the body: the same key under another path asks for something else.
+    """
+    asked = orjson.dumps([about, body.model_dump(mode="json")], option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(asked).hexdigest()
 
 
 def _allowed(folder: str, settings: Settings) -> bool:

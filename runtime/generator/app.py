@@ -21,7 +21,6 @@ from runtime.config import Settings
 from runtime.generator.accept import JSON, SSE
 from runtime.generator.contract import (
     CancelAccepted,
-    CreateRun,
     EventPage,
     Healthy,
     Readiness,
@@ -33,7 +32,8 @@ from runtime.generator.door import Door
 from runtime.generator.edge import Edge, RequestIds, request_id_of
 from runtime.generator.operations import Answer, Operation, Parameter, by_path, openapi
 from runtime.generator.problems import STORE_RETRY_S, Refusal, answer, retry_after
-from runtime.generator.runs import MAX_LIST, MAX_PAGE, RunRoutes
+from runtime.generator.requests import CreateRun, ResumeRun
+from runtime.generator.runs import MAX_LIST, MAX_PAGE, RunRoutes, Team
 from runtime.generator.stream import OpenStreams
 from runtime.ids import IdSource
 from runtime.telemetry import logger
@@ -53,11 +53,14 @@ _LAST_EVENT_ID = Parameter("Last-Event-ID", "header", "The same as after, and wi
 
 
 def build_app(
-    door: Door, settings: Settings, *, clock: Clock, new_id: IdSource, echo_request_id: bool = True
+    door: Door, settings: Settings, *, clock: Clock, new_id: IdSource, team: Team, echo_request_id: bool = True
 ) -> Starlette:
-    """The application over ``door``. ``echo_request_id`` False: a proxy in front sets ``x-request-id`` on responses."""
+    """The application over ``door``; ``team`` names the agents of plans.
+
+    ``echo_request_id`` False: a proxy in front sets ``x-request-id`` on responses.
+    """
     streams = OpenStreams(settings.max_streams)
-    runs = RunRoutes(door, settings, clock=clock, new_id=new_id, streams=streams)
+    runs = RunRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team)
     operations = (*_run_operations(runs), *_system_operations(_System(door, settings)))
     document = orjson.dumps(openapi((*operations, *_document_operations(b""))))
     operations = (*operations, *_document_operations(document))
@@ -136,6 +139,7 @@ Ask, and read later:
   curl {url}/v1/runs/RUN_ID
   curl -N {url}/v1/runs/RUN_ID/events -H 'Last-Event-ID: 17.1'
   curl -X POST {url}/v1/runs/RUN_ID/cancel
+  curl -X POST {url}/v1/runs/RUN_ID/resume
 
 All runs: {url}/v1/runs   The whole API: {url}/openapi.json   Ready? {url}/readyz
 """
@@ -150,6 +154,7 @@ def _run_operations(runs: RunRoutes) -> tuple[Operation, ...]:
     shown = Answer(200, "The state of the run.", {JSON: RunSnapshot})
     events = Answer(200, "The events: live, or a page of them.", {SSE: None, JSON: EventPage})
     read = Answer(204, "The run is finished, and read to its end.", {})
+    resumed = Answer(201, "The new run exists.", {JSON: RunAcceptedBody}, ("Location", "X-Run-Id"))
     cancelled = Answer(202, "The request is recorded; what was completed stays.", {JSON: CancelAccepted})
     path = "/v1/runs/{run_id}"
     creation = (406, 408, 409, 413, 415, 422, 429, 503)
@@ -179,6 +184,18 @@ def _run_operations(runs: RunRoutes) -> tuple[Operation, ...]:
         ),
         Operation(
             "POST", path + "/cancel", "cancelRun", "End a run", runs.cancel, (cancelled,), (404, 409, 503), (_RUN_ID,)
+        ),
+        Operation(
+            "POST",
+            path + "/resume",
+            "resumeRun",
+            "Go on from an ended run, in a new one",
+            runs.resume,
+            (stream, resumed),
+            (*creation, 404),
+            (_RUN_ID, _KEY),
+            ResumeRun,
+            body_required=False,
         ),
     )
 

@@ -1,23 +1,17 @@
-"""The native API in types: what may be sent, and what is answered. ``/openapi.json`` is generated from these models.
-
-Requests are closed and strict: an unknown field, ``"5"`` for 5 or ``true`` for 1 is refused (SECURITY.md 1).
-"""
+"""The native API in types: what is answered (``requests`` is what may be sent). ``/openapi.json`` is made from them."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict
 
 from runtime.events.catalog import Family
 from runtime.events.messages import Usage
-from runtime.events.plan import Identifier, Todo
+from runtime.events.plan import Todo
 from runtime.log.log import Status
 
 OnDisconnect = Literal["cancel", "continue"]
-
-MetadataKey = Annotated[str, Field(min_length=1, max_length=64)]
-MetadataValue = Annotated[str, Field(max_length=512)]
 
 
 class Body(BaseModel):
@@ -26,43 +20,14 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-# --- what is sent ----------------------------------------------------------------------------------------------------
-
-
-class CreateRun(Body):
-    """A question, and the conditions under which it is worked on."""
-
-    input: Annotated[str, Field(min_length=1, max_length=20_000, json_schema_extra={"pattern": r"\S"})]
-    """The question; not blank."""
-    documents: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
-    """A folder on the server whose documents the agents may search; the server's own choice when left out."""
-    conversation_id: Identifier | None = None
-    on_disconnect: OnDisconnect | None = None
-    """Default: ``cancel`` when the answer is a stream, ``continue`` when it is a 202."""
-    grace_s: Annotated[float, Field(ge=0, le=3600)] = 30.0
-    """How long the last reader may be gone before ``cancel`` takes effect."""
-    deadline_s: Annotated[float, Field(ge=1, le=86_400)] = 3600.0
-    """How long the run may take."""
-    metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)] = {}
-    """The caller's own notes; kept with the run, never read by it."""
-
-    @field_validator("input")
-    @classmethod
-    def _not_blank(cls, text: str) -> str:
-        if not text.strip():
-            raise ValueError("must not be blank")
-        return text
-
-
-# --- what is answered ------------------------------------------------------------------------------------------------
-
-
 class Links(Body):
     """Where to go from here, as paths."""
 
     self: str
     events: str
     cancel: str
+    resume: str | None = None
+    """Where the run is resumed from; only once it has ended."""
 
 
 class RunAcceptedBody(Body):
@@ -73,6 +38,8 @@ class RunAcceptedBody(Body):
     created_at: float
     """Seconds since the epoch, UTC."""
     conversation_id: str | None = None
+    resumed_from: str | None = None
+    """The run whose completed steps this one carries over."""
     on_disconnect: OnDisconnect
     links: Links
 
@@ -147,6 +114,8 @@ class OutputView(Body):
     text: str
     partial: bool
     """True when the stage ended at a limit, with what it had."""
+    carried_from: str | None = None
+    """The run that it was carried over from."""
     citations: list[CitationView]
 
 
@@ -166,6 +135,20 @@ class Resume(Body):
 
     possible: bool
     how: str
+    href: str | None = None
+    """Where to POST; none when it is not possible."""
+    from_stage: str | None = None
+    """The first step that would be run; none when there was no plan yet, or when only the end is missing."""
+
+
+class BudgetView(Body):
+    """The run's money, in US dollars."""
+
+    limit_usd: float | None
+    """None: no limit of its own."""
+    reserved_usd: float
+    """Held back for model calls under way."""
+    spent_usd: float
 
 
 class RunSnapshot(Body):
@@ -175,6 +158,8 @@ class RunSnapshot(Body):
     state: Status
     question: str
     conversation_id: str | None = None
+    resumed_from: str | None = None
+    """The run whose completed steps this one carries over."""
     title: str | None = None
     guardrail: Guardrail | None = None
     plan: list[TodoView] | None = None
@@ -188,6 +173,8 @@ class RunSnapshot(Body):
     waiting_for: str | None = None
     cancel_requested: bool = False
     usage: Usage
+    """Of this run alone: what was carried over is not counted again."""
+    budget: BudgetView
     models: dict[str, str] = {}
     recoveries: dict[str, int] = {}
     """How often each kind of recovery happened."""

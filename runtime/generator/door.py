@@ -28,10 +28,11 @@ class Door(Protocol):
         """Committed events with ``seq > after``, in order, as of now."""
         ...
 
-    def follow(self, run_id: str, *, after: int, idle_s: float) -> AsyncGenerator[list[Stored], None]:
+    def follow(self, run_id: str, *, after: int, idle_s: float) -> AsyncGenerator[list[Stored] | None, None]:
         """Batches of events from ``after`` on, live: never a gap, never a twin.
 
-        An empty batch after ``idle_s`` seconds of silence (time for a heartbeat). Ends after the terminal event. Closing
+        An empty batch after ``idle_s`` seconds of silence (time for a heartbeat); None instead while the store is away,
+        for up to five minutes, after which ``StoreUnavailable`` is raised. Ends after the terminal event. Closing
         the generator counts as the reader leaving. Raises ``Busy`` when the run has too many readers.
         """
         ...

@@ -74,6 +74,7 @@ class Operation:
     refusals: tuple[int, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     body: type[BaseModel] | None = None
+    body_required: bool = True
 
     def described(self) -> dict[str, object]:
         """The OpenAPI operation object."""
@@ -85,7 +86,10 @@ class Operation:
         if self.parameters:
             described["parameters"] = [parameter.described() for parameter in self.parameters]
         if self.body is not None:
-            described["requestBody"] = {"required": True, "content": {JSON: {"schema": _schema(self.body)}}}
+            described["requestBody"] = {
+                "required": self.body_required,
+                "content": {JSON: {"schema": _schema(self.body)}},
+            }
         return described
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
+from collections.abc import Callable, Collection
 
 import orjson
 from pydantic import BaseModel
@@ -14,20 +15,22 @@ from starlette.types import ASGIApp
 
 from runtime.clock import Clock
 from runtime.config import Settings
-from runtime.errors import Busy, NotFound, StoreUnavailable
-from runtime.events.codec import public_json
+from runtime.errors import Busy, Conflict, NotFound, StoreUnavailable
+from runtime.events.codec import UnknownEvent, public_json
 from runtime.events.envelope import Stored
 from runtime.generator.accept import JSON, SSE, choose
 from runtime.generator.admission import TENANT, admit, documents_folder, idempotency_key
 from runtime.generator.body import parse_json, read_body, validate
-from runtime.generator.contract import CancelAccepted, CreateRun, RunAcceptedBody, RunList, RunSummary
+from runtime.generator.contract import CancelAccepted, RunAcceptedBody, RunList, RunSummary
 from runtime.generator.door import Door
 from runtime.generator.problems import Refusal, retry_after
+from runtime.generator.requests import CreateRun, ResumeRun
+from runtime.generator.resume import fork
 from runtime.generator.snapshot import links_of, read_state, snapshot_of
 from runtime.generator.sse import Cursor, check_cursor, cursor_of, read_cursor
 from runtime.generator.stream import EventStream, OpenStreams
 from runtime.ids import IdSource, is_run_id
-from runtime.log.log import TERMINAL_TYPES, Run
+from runtime.log.log import TERMINAL_TYPES, NewRun, Run
 from runtime.telemetry import logger
 
 MAX_PAGE = 1000
@@ -37,18 +40,24 @@ MAX_LIST = 200
 STREAM_RETRY_S = 5.0
 """``Retry-After`` when too many streams are open; the same as ``sse.COME_BACK``."""
 
+Team = Callable[[], Collection[str]]
+"""Gives the names of the agents a plan may name; may import users' modules, so it is called off the event loop."""
+
 _log = logger("generator.runs")
 
 
 class RunRoutes:
     """What can be asked about runs. Raises the errors of ``runtime.errors`` and ``Refusal``."""
 
-    def __init__(self, door: Door, settings: Settings, *, clock: Clock, new_id: IdSource, streams: OpenStreams) -> None:
+    def __init__(
+        self, door: Door, settings: Settings, *, clock: Clock, new_id: IdSource, streams: OpenStreams, team: Team
+    ) -> None:
         self._door = door
         self._settings = settings
         self._clock = clock
         self._new_id = new_id
         self._streams = streams
+        self._team = team
 
     async def create(self, request: Request) -> ASGIApp:
         """``POST /v1/runs``: the stream, or 202, as ``Accept`` wishes."""
@@ -56,9 +65,8 @@ class RunRoutes:
         key = idempotency_key(request.headers.getlist("idempotency-key"))
         raw = await read_body(request, max_bytes=self._settings.max_body_bytes)
         body = validate(CreateRun, parse_json(raw))
-        if streaming and self._streams.full:
-            detail = "Too many streams are open; try again, or create the run without 'Accept: text/event-stream'."
-            raise Refusal(429, "too_many_streams", detail, headers=retry_after(STREAM_RETRY_S))
+        if streaming:
+            self._require_room()
         documents = await asyncio.to_thread(documents_folder, body.documents, self._settings)
         new = admit(
             body,
@@ -67,10 +75,35 @@ class RunRoutes:
             documents=documents,
             default="cancel" if streaming else "continue",
             key=key,
+            day_budget_usd=self._settings.tenant_daily_budget_usd,
         )
-        run = (await self._door.create(new)).run
-        headers = {"Location": links_of(run.run_id).self, "X-Run-Id": run.run_id}
-        return self._stream(run.run_id, 0, headers) if streaming else _json(_accepted(run), 202, headers)
+        return await self._begin(new, streaming, 202)
+
+    async def resume(self, request: Request) -> ASGIApp:
+        """``POST /v1/runs/{run_id}/resume``: a new run that goes on from an ended one; the stream, or 201."""
+        streaming = _wanted(request, (JSON, SSE)) == SSE
+        key = idempotency_key(request.headers.getlist("idempotency-key"))
+        run = await self._run(request)
+        body = await self._resume_body(request)
+        if not run.terminal:
+            raise Conflict("The run is not over; cancel it first, or follow it.", "run_unfinished")
+        if streaming:
+            self._require_room()
+        try:
+            state, _ = await read_state(self._door, run.run_id, strict=True)
+        except UnknownEvent as error:
+            raise Conflict("A newer version wrote this run; resume it with that.", "not_resumable") from error
+        new = fork(
+            state,
+            body,
+            agents=await asyncio.to_thread(self._team),
+            run_id=self._new_id(),
+            now=self._clock.now(),
+            default="cancel" if streaming else "continue",
+            key=key,
+            day_budget_usd=self._settings.tenant_daily_budget_usd,
+        )
+        return await self._begin(new, streaming, 201, resumed_from=run.run_id)
 
     async def list(self, request: Request) -> ASGIApp:
         """``GET /v1/runs``: the newest first."""
@@ -118,6 +151,26 @@ class RunRoutes:
             raise NotFound("no such run")
         return run
 
+    async def _resume_body(self, request: Request) -> ResumeRun:
+        """What is wished for; no body at all wishes for nothing."""
+        headers = request.headers
+        if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+            return ResumeRun()
+        return validate(ResumeRun, parse_json(await read_body(request, max_bytes=self._settings.max_body_bytes)))
+
+    def _require_room(self) -> None:
+        if self._streams.full:
+            detail = "Too many streams are open; try again, or ask without 'Accept: text/event-stream'."
+            raise Refusal(429, "too_many_streams", detail, headers=retry_after(STREAM_RETRY_S))
+
+    async def _begin(self, new: NewRun, streaming: bool, status: int, *, resumed_from: str | None = None) -> ASGIApp:
+        """Create the run, or meet the one its key names; its stream, or the run with ``status``."""
+        run = (await self._door.create(new)).run
+        headers = {"Location": links_of(run.run_id).self, "X-Run-Id": run.run_id}
+        if streaming:
+            return self._stream(run.run_id, 0, headers)
+        return _json(_accepted(run, resumed_from), status, headers)
+
     async def _check(self, run: Run, cursor: Cursor) -> None:
         if cursor.seq > 0:
             found = await self._door.page(run.run_id, after=cursor.seq - 1, limit=1)
@@ -150,14 +203,15 @@ def _page_json(events: list[Stored], cursor: Cursor) -> bytes:
     return orjson.dumps(page)
 
 
-def _accepted(run: Run) -> RunAcceptedBody:
+def _accepted(run: Run, resumed_from: str | None) -> RunAcceptedBody:
     return RunAcceptedBody(
         run_id=run.run_id,
         state=run.status,
         created_at=run.created_at,
         conversation_id=run.conversation_id,
+        resumed_from=resumed_from,
         on_disconnect=run.on_disconnect,
-        links=links_of(run.run_id),
+        links=links_of(run.run_id, ended=run.terminal),
     )
 
 
@@ -168,7 +222,7 @@ def _summary(run: Run) -> RunSummary:
         question=run.question,
         conversation_id=run.conversation_id,
         created_at=run.created_at,
-        links=links_of(run.run_id),
+        links=links_of(run.run_id, ended=run.terminal),
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from runtime.events import catalog as ev
 from runtime.events.codec import UnknownEvent, decode
 from runtime.events.fold import RunState, StageState, fold
+from runtime.executor.resume import hint_of, next_stage
 from runtime.generator.contract import (
     AgentView,
+    BudgetView,
     CitationView,
     Guardrail,
     Links,
@@ -27,8 +29,15 @@ PAGE = 512
 _log = logger("generator.snapshot")
 
 
-async def read_state(door: Door, run_id: str) -> tuple[RunState, Cursor]:
-    """The fold of the run's log, and the cursor of its last event that is no delta; unknown types are passed over."""
+MICRO = 1_000_000
+"""The store counts money in millionths of a US dollar."""
+
+
+async def read_state(door: Door, run_id: str, *, strict: bool = False) -> tuple[RunState, Cursor]:
+    """The fold of the run's log, and the cursor of its last event that is no delta.
+
+    Types this version does not know are passed over, or raise :class:`UnknownEvent` when ``strict``.
+    """
     state, cursor = RunState(), START
     while True:
         page = await door.page(run_id, after=cursor.seq, limit=PAGE, deltas=False)
@@ -37,15 +46,18 @@ async def read_state(door: Door, run_id: str) -> tuple[RunState, Cursor]:
             try:
                 state = fold(state, decode(stored))
             except UnknownEvent as error:  # written by a newer version; clients pass such events over, and so do we
+                if strict:
+                    raise
                 _log.warning("run %s: %s", run_id, error)
         if len(page) < PAGE:
             return state, cursor
 
 
-def links_of(run_id: str) -> Links:
-    """The paths of a run."""
+def links_of(run_id: str, *, ended: bool = False) -> Links:
+    """The paths of a run; an ended one can be resumed from."""
     path = f"/v1/runs/{run_id}"
-    return Links(self=path, events=f"{path}/events", cancel=f"{path}/cancel")
+    resume = f"{path}/resume" if ended else None
+    return Links(self=path, events=f"{path}/events", cancel=f"{path}/cancel", resume=resume)
 
 
 def snapshot_of(run: Run, state: RunState, cursor: Cursor, *, now: float) -> RunSnapshot:
@@ -58,6 +70,7 @@ def snapshot_of(run: Run, state: RunState, cursor: Cursor, *, now: float) -> Run
         state=run.status if state.status == "accepted" else state.status,
         question=accepted.input.question if accepted else run.question,
         conversation_id=run.conversation_id,
+        resumed_from=accepted.resumed_from if accepted else None,
         title=state.title,
         guardrail=_guardrail(state.verdict),
         plan=_plan(state),
@@ -72,6 +85,7 @@ def snapshot_of(run: Run, state: RunState, cursor: Cursor, *, now: float) -> Run
         waiting_for=state.waiting_for,
         cancel_requested=run.cancel_requested or state.cancel_requested is not None,
         usage=state.usage,
+        budget=_budget(run),
         models=state.models,
         recoveries=state.recoveries,
         error=_error(state),
@@ -80,7 +94,7 @@ def snapshot_of(run: Run, state: RunState, cursor: Cursor, *, now: float) -> Run
         created_at=run.created_at,
         elapsed_s=_elapsed(run, state, now),
         last_event_id=str(cursor),
-        links=links_of(run.run_id),
+        links=links_of(run.run_id, ended=run.terminal or state.terminal),
     )
 
 
@@ -106,6 +120,7 @@ def _output(stage: StageState, completed: ev.StageCompleted) -> OutputView:
         agent=stage.todo.agent,
         text=completed.output,
         partial=completed.partial,
+        carried_from=completed.carried_from,
         citations=[
             CitationView(source_id=c.source_id, title=c.title, location=c.location, quote=c.quote)
             for c in stage.citations
@@ -128,9 +143,20 @@ def _error(state: RunState) -> RunError | None:
 
 
 def _resume(state: RunState) -> Resume | None:
-    if isinstance(state.end, ev.RunFailed | ev.RunExpired):
-        return Resume(possible=state.end.resume.possible, how=state.end.resume.how)
-    return None
+    match state.end:
+        case ev.RunFailed(resume=hint) | ev.RunExpired(resume=hint):
+            pass
+        case ev.RunCancelled():
+            hint = hint_of(state)
+        case _:
+            return None
+    href = links_of(state.run_id, ended=True).resume if hint.possible else None
+    return Resume(possible=hint.possible, how=hint.how, href=href, from_stage=next_stage(state) if href else None)
+
+
+def _budget(run: Run) -> BudgetView:
+    limit = None if run.budget is None else run.budget / MICRO
+    return BudgetView(limit_usd=limit, reserved_usd=run.reserved / MICRO, spent_usd=run.spent / MICRO)
 
 
 def _elapsed(run: Run, state: RunState, now: float) -> float:

@@ -18,16 +18,18 @@ from contextlib import aclosing
 
 from starlette.types import Message, Receive, Scope, Send
 
+from runtime import failpoints
 from runtime.errors import Busy, StoreUnavailable
 from runtime.events.envelope import Stored
 from runtime.generator.edge import request_id_of
 from runtime.generator.sse import COME_BACK, HEADERS, HEARTBEAT, OPENING, STORE_UNAVAILABLE, frame
+from runtime.log.log import TERMINAL_TYPES
 from runtime.telemetry import logger
 
 SEND_DEADLINE_S = 30.0
 """A reader that does not drain for so long is dropped; it can resume (PROTOCOLS.md 5, "Slow consumers")."""
 
-Batches = AsyncGenerator[list[Stored], None]
+Batches = AsyncGenerator[list[Stored] | None, None]
 
 _log = logger("generator.stream")
 
@@ -108,7 +110,9 @@ class EventStream:
         try:
             async with aclosing(follow()) as batches:
                 async for batch in batches:
-                    await self._send(send, b"".join(map(frame, batch)) if batch else HEARTBEAT)
+                    if batch and batch[-1].type in TERMINAL_TYPES:
+                        failpoints.hit("run.shown")
+                    await self._send(send, _bytes_of(batch))
         except Busy:
             return COME_BACK
         except StoreUnavailable:
@@ -128,6 +132,13 @@ class EventStream:
                 await send(message)
         except TimeoutError as error:
             raise ReaderTooSlow(f"nothing was read for {self._send_deadline_s:g} s") from error
+
+
+def _bytes_of(batch: list[Stored] | None) -> bytes:
+    """A batch on the wire; a comment for silence, another while the store is away."""
+    if batch is None:
+        return STORE_UNAVAILABLE
+    return b"".join(map(frame, batch)) if batch else HEARTBEAT
 
 
 async def _gone(receive: Receive) -> None:

@@ -16,6 +16,7 @@ from runtime.clock import Clock
 from runtime.errors import Busy, NotFound, StoreUnavailable
 from runtime.events.envelope import Stored
 from runtime.executor.executor import ExecutorPort
+from runtime.generator.outage import READ_AGAIN_S, Outage
 from runtime.generator.recent import Tail
 from runtime.log.log import TERMINAL_TYPES, Created, LogReader, NewRun, Run
 from runtime.log.wire import HubPort
@@ -31,6 +32,9 @@ READER_LAG_S = 0.05
 
 ATTACH_AGAIN_S = 0.5
 """Pause before the hub is told again what is read here, when it could not be told."""
+
+PROBE_EVERY_S = 1.0
+"""Between looks at the store on behalf of silent readers."""
 
 READY_S = 2.0
 """How long the hub may take to answer a readiness check."""
@@ -61,6 +65,9 @@ class LogDoor:
         self._feed: asyncio.Task[None] | None = None
         self._fed = asyncio.Event()
         self._turn = 0
+        self._probing = asyncio.Lock()
+        self._probed = -PROBE_EVERY_S
+        self._probe_failed: StoreUnavailable | None = None
         self.counts = Counts()
 
     async def start(self) -> None:
@@ -145,8 +152,9 @@ class LogDoor:
 
     # --- readers -----------------------------------------------------------------------------------------------------
 
-    async def follow(self, run_id: str, *, after: int, idle_s: float) -> AsyncGenerator[list[Stored], None]:
+    async def follow(self, run_id: str, *, after: int, idle_s: float) -> AsyncGenerator[list[Stored] | None, None]:
         """See :class:`runtime.generator.door.Door`."""
+        outage = Outage(self._clock, idle_s)
         tail = self._join(run_id)
         try:
             while not await tail.ready(idle_s):
@@ -155,18 +163,54 @@ class LogDoor:
                 return
             cursor = after
             while True:
-                batch = tail.after(cursor)
-                if not batch and tail.head > cursor:
-                    batch = await self._reader.read(run_id, after=cursor)
+                try:
+                    batch = await self._next(run_id, tail, cursor, idle_s)
+                except StoreUnavailable as error:
+                    if outage.to_say(error):
+                        yield None
+                    await self._clock.sleep(READ_AGAIN_S)
+                    continue
+                outage.over()
+                if batch is not None:
+                    yield batch
                 if batch:
                     cursor = batch[-1].seq
-                    yield batch
                     if batch[-1].type in TERMINAL_TYPES:
                         return
-                elif not await tail.changed(idle_s if tail.head <= cursor else READER_LAG_S):
-                    yield []
         finally:
             self._leave(run_id, tail)
+
+    async def _next(self, run_id: str, tail: Tail, cursor: int, idle_s: float) -> list[Stored] | None:
+        """The events after ``cursor``; empty after ``idle_s`` of silence, None when it is worth another look.
+
+        Raises ``StoreUnavailable`` when they cannot be read, or, in a silence, when nothing could be.
+        """
+        batch = tail.after(cursor)
+        if not batch and tail.head > cursor:
+            batch = await self._reader.read(run_id, after=cursor)
+        if batch:
+            return batch
+        if tail.head > cursor:  # the log does not show yet what the hub has announced
+            await tail.changed(READER_LAG_S)
+            return None
+        if await tail.changed(idle_s):
+            return None
+        await self._probe()
+        return []
+
+    async def _probe(self) -> None:
+        """See whether the store answers, at most once in ``PROBE_EVERY_S`` for all readers. Raises ``StoreUnavailable``."""
+        async with self._probing:
+            if self._clock.monotonic() - self._probed < PROBE_EVERY_S:
+                if self._probe_failed is not None:
+                    raise self._probe_failed
+                return
+            self._probed, self._probe_failed = self._clock.monotonic(), None
+            try:
+                await self._reader.recent(tenant_id="default", limit=1)
+            except StoreUnavailable as error:
+                self._probe_failed = error
+                raise
 
     def _join(self, run_id: str) -> Tail:
         tail = self._tails.get(run_id)

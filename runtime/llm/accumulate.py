@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 import orjson
 
-from runtime.errors import ModelProtocolError, ModelStreamBroken
+from runtime.errors import ModelProtocolError, ModelStopUnknown, ModelStreamBroken
 from runtime.events.messages import (
     ContentBlock,
     RedactedThinkingBlock,
@@ -22,8 +22,9 @@ from runtime.events.messages import (
     ToolUseBlock,
     Usage,
 )
-from runtime.llm import arguments, classify, pricing
+from runtime.llm import arguments, classify
 from runtime.llm.client import Chunk, Completed, InvalidCall, StopReason, TextDelta, ThinkingDelta, ToolInputDelta
+from runtime.llm.pricing import LIST_PRICES, PriceTable
 from runtime.llm.sse_decode import ServerSentEvent
 from runtime.telemetry import Counts
 
@@ -54,9 +55,10 @@ class _Block:
 
 
 class Accumulator:
-    """Folds one stream; ``model`` is the name asked for, ``counts`` learns what was skipped."""
+    """Folds one stream; ``model`` is the name asked for, ``counts`` learns what was skipped, ``prices`` say what it cost."""
 
-    def __init__(self, model: str, counts: Counts) -> None:
+    def __init__(self, model: str, counts: Counts, prices: PriceTable = LIST_PRICES) -> None:
+        self._prices = prices
         self._asked = model
         self._model = model
         self._counts = counts
@@ -171,17 +173,21 @@ class Accumulator:
         self._usage |= {ours: int(given[theirs]) for theirs, ours in _USAGE.items() if given.get(theirs) is not None}
 
     def completed(self) -> Completed:
-        """The whole message. Raises :class:`ModelStreamBroken` when the stream ended before its end."""
+        """The whole message.
+
+        Raises :class:`ModelStreamBroken` when the stream ended before its end, :class:`ModelStopUnknown` when it is whole and
+        says that it stopped for a reason that is not known.
+        """
         if not self.stopped or self._stop_reason is None:
             seen = "a stop reason" if self.stopped else "message_stop"
             raise ModelStreamBroken(f"the model's stream ended before its end: it never sent {seen}")
         if self._stop_reason not in _STOP_REASONS:
-            raise ModelProtocolError(f"the model stopped for a reason that is not known: {self._stop_reason[:60]!r}")
+            raise ModelStopUnknown(f"the model stopped for a reason that is not known: {self._stop_reason[:60]!r}")
         finished = [self._finished(self._blocks[index]) for index in sorted(self._blocks)]
         return Completed(
             content=tuple(b for b in finished if b is not None and not isinstance(b, InvalidCall)),
             stop_reason=self._stop_reason,  # type: ignore[arg-type]  # looked up in _STOP_REASONS above
-            usage=Usage(**self._usage, cost_usd=pricing.cost_usd(self._model, **self._priced())),
+            usage=Usage(**self._usage, cost_usd=self._prices.cost_usd(self._model, **self._priced())),
             model=self._model,
             invalid_calls=tuple(b for b in finished if isinstance(b, InvalidCall)),
         )

@@ -34,6 +34,7 @@ from runtime.llm import classify
 from runtime.llm.accumulate import Accumulator
 from runtime.llm.client import Chunk, ModelRequest
 from runtime.llm.deadlines import Deadlines, Limits
+from runtime.llm.pricing import LIST_PRICES, PriceTable
 from runtime.llm.request import render
 from runtime.llm.sse_decode import SseDecoder
 from runtime.telemetry import Counts
@@ -60,11 +61,13 @@ class AnthropicClient:
         first_content_timeout_s: float = 60.0,
         progress_timeout_s: float = 30.0,
         turn_timeout_s: float = 600.0,
+        prices: PriceTable = LIST_PRICES,
     ) -> None:
         self._key = _usable_key(api_key, base_url)
         self._url = _usable_url(base_url)
         self._where = _shown(self._url)
         self._clock = clock
+        self._prices = prices
         self._connect_timeout_s = connect_timeout_s
         self._limits = Limits(first_content_timeout_s, progress_timeout_s, turn_timeout_s)
         self.counts = Counts()
@@ -83,7 +86,7 @@ class AnthropicClient:
         """Make one turn; see :class:`runtime.llm.client.ModelClient`."""
         arguments = render(request, anthropic.transform_schema)
         deadlines = Deadlines(self._limits, self._clock)
-        folded = Accumulator(request.model, self.counts)
+        folded = Accumulator(request.model, self.counts, self._prices)
         decoder = SseDecoder()
         with self._translated(request.model):
             async with contextlib.AsyncExitStack() as stack:
@@ -120,7 +123,7 @@ class AnthropicClient:
             raise self._broken(error) from error
         except ModelError as error:
             if (words := self._without_key(error.message)) != error.message:
-                raise type(error)(words, error.retry_after_s) from None
+                raise type(error)(words, error.retry_after_s, error.unbilled) from None
             raise
 
     def _refused(self, error: anthropic.APIStatusError, model: str) -> ModelError:
@@ -132,13 +135,13 @@ class AnthropicClient:
 
     def _not_connected(self, cause: BaseException | None) -> ModelError:
         if isinstance(cause, httpx2.TimeoutException):
-            return ModelTimeout(f"no connection to the model at {self._where} within {self._connect_timeout_s:g} s")
+            words = f"no connection to the model at {self._where} within {self._connect_timeout_s:g} s"
+            return ModelTimeout(words, None, isinstance(cause, httpx2.ConnectTimeout))
         if isinstance(cause, httpx2.ReadError | httpx2.WriteError | httpx2.RemoteProtocolError):
             return self._broken(cause)
         reason = self._without_key(str(cause or "no reason given"))
-        return ModelUnreachable(
-            f"nothing answers at {self._where} ({reason}); start the server there, or correct ANTHROPIC_BASE_URL"
-        )
+        words = f"nothing answers at {self._where} ({reason}); start the server there, or correct ANTHROPIC_BASE_URL"
+        return ModelUnreachable(words, None, isinstance(cause, httpx2.ConnectError))
 
     def _broken(self, cause: BaseException) -> ModelError:
         reason = self._without_key(str(cause)) or type(cause).__name__

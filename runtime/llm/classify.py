@@ -49,6 +49,9 @@ _BY_STATUS: dict[int, type[ModelError]] = {
     429: ModelRateLimited,
 }
 
+_BETWEEN = frozenset({408, 502, 504})
+"""Said by a proxy between, or after the time was used up: the model behind may have worked, and what for is charged."""
+
 _WORDS: dict[type[ModelError], str] = {
     ModelRateLimited: "the model's provider limits the rate of requests",
     ModelOverloaded: "the model's provider is overloaded or failing",
@@ -69,16 +72,18 @@ def by_status(status: int, detail: str, headers: Mapping[str, str], now: float) 
     """The error of an answer with that status.
 
     ``headers`` are looked up in lower case; ``now`` is seconds since the epoch, for a ``retry-after`` that is a date.
+    A request refused outright is not billed; one that a proxy gave up waiting for may be.
     """
     error = _BY_STATUS.get(status) or (ModelOverloaded if status >= 500 else ModelRequestRejected)
+    unbilled = status not in _BETWEEN
     should_retry = headers.get("x-should-retry", "").strip().lower()
     if should_retry == "false" and error.retryable:
         note = "and asked not to be asked again"
-        return ModelRequestRejected(_sentence(f"{_WORDS[error]} {note}", f"status {status}", detail))
+        return ModelRequestRejected(_sentence(f"{_WORDS[error]} {note}", f"status {status}", detail), None, unbilled)
     if should_retry == "true" and error is ModelRequestRejected:
         error = ModelOverloaded
     wait = retry_after_s(headers, now) if error.retryable else None
-    return error(_sentence(_WORDS[error], f"status {status}", detail), wait)
+    return error(_sentence(_WORDS[error], f"status {status}", detail), wait, unbilled)
 
 
 def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:

@@ -9,7 +9,8 @@ A price holds for a model's name and its dated snapshots, never for a later vers
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +69,87 @@ LONG_PROMPTS: dict[str, LongPrompt] = {
 _SNAPSHOT = re.compile(r"[-@](?:\d{8}|latest)\Z")
 
 
+REQUEST_OVERHEAD_TOKENS = 2000
+"""Tokens a provider adds to a request of its own: its words about tools (up to 700) and about output formats, markers of turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTable:
+    """What models cost. :data:`LIST_PRICES` is the published one; ``with_prices`` puts an operator's own over it."""
+
+    prices: Mapping[str, Price]
+    long_prompts: Mapping[str, LongPrompt] = field(default_factory=dict)
+
+    def with_prices(self, prices: Mapping[str, Price]) -> PriceTable:
+        """This table with those prices over it; a price given so holds whatever a prompt's length."""
+        kept = {name: rule for name, rule in self.long_prompts.items() if name not in prices}
+        return PriceTable({**self.prices, **prices}, kept)
+
+    def knows(self, model: str) -> bool:
+        """Whether calls of that model cost anything known here."""
+        return self._find(model) is not None
+
+    def cost_usd(
+        self,
+        model: str,
+        *,
+        input_tokens: int,
+        output_tokens: int,
+        cache_read_tokens: int = 0,
+        cache_write_tokens: int = 0,
+    ) -> float:
+        """What one turn costs in US dollars; 0 when the model's price is not known."""
+        name = self._find(model)
+        if name is None:
+            return 0.0
+        price = self.prices[name]
+        long_prompt = self.long_prompts.get(name)
+        if long_prompt and input_tokens + cache_read_tokens + cache_write_tokens > long_prompt.above:
+            price = long_prompt.price
+        return (
+            input_tokens * price.input
+            + output_tokens * price.output
+            + cache_read_tokens * price.cache_read
+            + cache_write_tokens * price.cache_write
+        ) / 1_000_000
+
+    def worst_case_usd(self, model: str, request_bytes: int, max_tokens: int) -> float:
+        """The most a turn can cost in US dollars; 0 when the model's price is not known.
+
+        Every byte of the request is taken for a token of the dearest kind there is, and the whole of ``max_tokens`` for
+        used. Coarse, three to five times what a turn costs, and never too little; it is given back when the turn ends.
+        """
+        name = self._find(model)
+        if name is None:
+            return 0.0
+        tokens = request_bytes + REQUEST_OVERHEAD_TOKENS
+        price, long_prompt = self.prices[name], self.long_prompts.get(name)
+        possible = [price] if long_prompt is None or tokens <= long_prompt.above else [price, long_prompt.price]
+        dearest = max(max(p.input, p.cache_read, p.cache_write) for p in possible)
+        return (tokens * dearest + max_tokens * max(p.output for p in possible)) / 1_000_000
+
+    def _find(self, model: str) -> str | None:
+        # The name as it is first: an operator may give a snapshot a price of its own.
+        return next((name for name in (model, _SNAPSHOT.sub("", model)) if name in self.prices), None)
+
+
+LIST_PRICES = PriceTable(PRICES, LONG_PROMPTS)
+"""The providers' published prices."""
+
+
 def cost_usd(
     model: str, *, input_tokens: int, output_tokens: int, cache_read_tokens: int = 0, cache_write_tokens: int = 0
 ) -> float:
-    """What one turn costs in US dollars; 0 when the model's price is not known."""
-    name = _SNAPSHOT.sub("", model)
-    price = PRICES.get(name)
-    if price is None:
-        return 0.0
-    long_prompt = LONG_PROMPTS.get(name)
-    if long_prompt and input_tokens + cache_read_tokens + cache_write_tokens > long_prompt.above:
-        price = long_prompt.price
-    return (
-        input_tokens * price.input
-        + output_tokens * price.output
-        + cache_read_tokens * price.cache_read
-        + cache_write_tokens * price.cache_write
-    ) / 1_000_000
+    """What one turn costs at :data:`LIST_PRICES`."""
+    return LIST_PRICES.cost_usd(
+        model,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cache_read_tokens=cache_read_tokens,
+        cache_write_tokens=cache_write_tokens,
+    )
+
+
+def worst_case_usd(model: str, request_bytes: int, max_tokens: int) -> float:
+    """The most one turn can cost at :data:`LIST_PRICES`."""
+    return LIST_PRICES.worst_case_usd(model, request_bytes, max_tokens)

@@ -2,13 +2,17 @@
 
 System prompt and tools come first and never change within a run, so the provider's prompt cache holds them: the one
 cache mark sits on the system block and covers the tools before it. The API refuses some of what a log may hold, such as
-empty text or thinking without its signature (a turn made by another adapter); these are left out here.
+empty text or thinking without its signature (a turn made by another adapter); these are left out here. Lone surrogates,
+which a tool may return and UTF-8 cannot hold, become U+FFFD as they do in the log.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
+
+import orjson
 
 from runtime.errors import ModelRequestRejected
 from runtime.events.messages import ContentBlock, Message, TextBlock, ThinkingBlock
@@ -16,6 +20,10 @@ from runtime.llm.client import ModelRequest
 
 Arguments = dict[str, Any]
 """Keyword arguments of the SDK. ``Any``: they are the SDK's own typed dictionaries, written as plain data."""
+
+SCHEMA_GROWTH = 3
+"""An output schema grows on its way: the SDK writes ``additionalProperties`` into every object and limits into descriptions."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 SchemaTransform = Callable[[dict[str, Any]], dict[str, Any]]
 """Turns any JSON Schema into the subset the API accepts (``additionalProperties: false`` everywhere)."""
@@ -38,7 +46,32 @@ def render(request: ModelRequest, transform: SchemaTransform) -> Arguments:
         arguments |= _tool_choice(request.tool_choice)
     if request.output_schema is not None:
         arguments["output_config"] = {"format": _format(request.output_schema, transform)}
+    return _storable(arguments)
+
+
+def request_bytes(request: ModelRequest) -> int:
+    """At least as many bytes as what the model is asked has in UTF-8: no tokenizer makes more tokens of it than that."""
+    schema = orjson.dumps(request.output_schema) if request.output_schema is not None else b""
+    return len(orjson.dumps(render(request, lambda whole: whole))) + SCHEMA_GROWTH * len(schema)
+
+
+def _storable(arguments: Arguments) -> Arguments:
+    try:
+        orjson.dumps(arguments)
+    except TypeError:  # rare, and only then is everything looked through
+        return _clean(arguments)  # type: ignore[no-any-return]  # a dictionary stays one
     return arguments
+
+
+def _clean(value: Any) -> Any:
+    """``value`` with every lone surrogate replaced; Any because it is any JSON value."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {_clean(key): _clean(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(item) for item in value]
+    return value
 
 
 def _tool_choice(choice: str | None) -> Arguments:
@@ -52,7 +85,7 @@ def _format(schema: dict[str, Any], transform: SchemaTransform) -> Arguments:
         return {"type": "json_schema", "schema": transform(schema)}
     except (ValueError, TypeError, AssertionError) as error:
         # What the SDK's transform raises on a schema that leaves a type open or names several.
-        raise ModelRequestRejected(f"the output schema cannot be put to the model: {error}") from error
+        raise ModelRequestRejected(f"the output schema cannot be put to the model: {error}", None, True) from error
 
 
 def _message(message: Message) -> Arguments:

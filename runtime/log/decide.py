@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from runtime.events.envelope import Money, Record, Stored
-from runtime.log.log import TERMINAL, TERMINAL_TYPES, NewRun, Outcome, Run, Status, Write
+from runtime.log.log import PROGRESS, TERMINAL, TERMINAL_TYPES, NewRun, Outcome, Run, Status, Write
 
 PAGE: Final = 512
 """No read gives more events than this, whatever its ``limit``: a long read would hold up the store's housekeeping."""
@@ -55,12 +55,13 @@ class Head(NamedTuple):
     cancel_requested: bool
     account: Account = UNLIMITED
     wake_at: float | None = None
+    takeovers: int = 0
 
 
 def head_of(run: Run) -> Head:
     """The head of a run as the store has it."""
     account = Account(run.budget, run.reserved, run.spent)
-    return Head(run.status, run.epoch, run.last_seq, run.cancel_requested, account, run.wake_at)
+    return Head(run.status, run.epoch, run.last_seq, run.cancel_requested, account, run.wake_at, run.takeovers)
 
 
 def decide(run: Head | None, last_publisher_seq: int, write: Write, day: Account = UNLIMITED) -> Outcome:
@@ -109,6 +110,7 @@ def advance(run: Head, write: Write) -> Head:
         run.cancel_requested or write.cancel,
         run.account.after(moved(run, write)),
         write.wake_at if status == "waiting" and run.status != "waiting" else run.wake_at,
+        0 if run.takeovers and any(record.type in PROGRESS for record in write.records) else run.takeovers,
     )
 
 

@@ -30,8 +30,8 @@ class Head:
     cancel_requested: bool
     on_disconnect: str
     grace_s: float
-    dispatches: dict[str, int] = field(default_factory=dict)
-    """The highest dispatch of each stage."""
+    dispatches: dict[str | None, int] = field(default_factory=dict)
+    """The highest dispatch of each stage; of planning under None."""
 
     @property
     def ended(self) -> bool:
@@ -54,7 +54,7 @@ def refusal(head: Head | None, item: Append, *, cancel: bool) -> AppendOutcome |
         return None
     if item.epoch < head.epoch:
         return "fenced"
-    if item.stage is not None and item.dispatch is not None and item.dispatch < head.dispatches.get(item.stage, 0):
+    if item.dispatch is not None and item.dispatch < head.dispatches.get(item.stage, 0):
         return "superseded"
     if head.cancel_requested and (item.worker or any(r.type in REFUSED_WHEN_CANCELLED for r in item.records)):
         return "cancelled"
@@ -63,13 +63,13 @@ def refusal(head: Head | None, item: Append, *, cancel: bool) -> AppendOutcome |
     return None
 
 
-async def dispatches(log: Log, run_id: str) -> dict[str, int]:
+async def dispatches(log: Log, run_id: str) -> dict[str | None, int]:
     """The highest dispatch of each stage, from the log: what a new hub needs to refuse superseded agents."""
-    found: dict[str, int] = {}
+    found: dict[str | None, int] = {}
     after = 0
     while page := await log.read(run_id, after=after, deltas=False):
         for stored in page:
-            if stored.type == "stage.dispatched" and stored.stage is not None:
+            if stored.type == "stage.dispatched":
                 dispatch = int(orjson.loads(stored.body)["data"]["dispatch"])
                 found[stored.stage] = max(found.get(stored.stage, 0), dispatch)
         after = page[-1].seq

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
+from runtime import failpoints
 from runtime.clock import Clock
 from runtime.errors import Conflict, HeadraceError, InternalError, NotFound
 from runtime.events.catalog import RunCancelRequested
@@ -78,6 +79,7 @@ class Hub:
     async def create(self, new: NewRun) -> Created:
         """Commit a new run."""
         created = await self._store.create(new)
+        failpoints.hit("accept.committed")
         if not created.existing:
             self._sequencer.remember(created.run)
             self._presence.expect(new.run_id)

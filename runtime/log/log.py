@@ -23,6 +23,9 @@ TERMINAL_TYPES: dict[str, Status] = {
 }
 """Which status an event's type ends its run with."""
 
+PROGRESS = frozenset({"plan.committed", "turn.completed", "stage.completed"})
+"""What shows that a run does not kill whoever works on it: with one of these its takeovers count from 0 again."""
+
 FORMAT_VERSION = 2
 """Of what is stored; a store of another version is refused with a clear message."""
 
@@ -68,7 +71,7 @@ class Run:
     on_disconnect: Literal["cancel", "continue"]
     grace_s: float
     takeovers: int
-    """How often an owner was lost; a run handed over, or woken, does not count."""
+    """How often an owner was lost since the run last made progress; a run handed over, or woken, does not count."""
     wake_at: float | None = None
     """When a waiting run may be claimed; None: not by itself."""
     budget: int | None = None

@@ -203,4 +203,5 @@ def _advanced(run: Run, head: Head) -> Run:
         wake_at=head.wake_at,
         reserved=head.account.reserved,
         spent=head.account.spent,
+        takeovers=head.takeovers,
     )

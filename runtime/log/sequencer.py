@@ -15,6 +15,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
+from runtime import failpoints
 from runtime.errors import HeadraceError, StoreUnavailable
 from runtime.events.envelope import Stored
 from runtime.log.decide import number, status_after
@@ -24,6 +25,9 @@ from runtime.log.wire import Append, Appended, AppendOutcome
 from runtime.telemetry import Counts, logger
 
 _log = logger("hub")
+
+DOUBT_S = 0.5
+"""Pause before the log is asked what became of a commit it did not answer for."""
 
 MAX_CONFLICTS = 5
 """Reloads of a run's head before an append is given up: each means another hub wrote, which is rare and short."""
@@ -60,6 +64,8 @@ class Sequencer:
         self._arrived = asyncio.Event()
         self._committing = False
         self._stopped = False
+        self._doubtful: set[str] = set()
+        self._asking: asyncio.Task[None] | None = None
         self.heads: dict[str, Head] = {}
         self.pending: list[Pending] = []
 
@@ -132,11 +138,31 @@ class Sequencer:
                 await self._commit(batch)
             except HeadraceError as error:
                 _fail(batch, error)
+                self._doubt({pending.append.run_id for pending in batch})
             except Exception:  # the committer must outlive any one batch, and a bad append spoil no other
                 _log.exception("a batch of %d appends failed; each is tried alone", len(batch))
                 await self._commit_each([pending for pending in batch if not pending.done.done()])
             finally:
                 self._committing = False
+
+    def _doubt(self, run_ids: set[str]) -> None:
+        """The store may have committed what it did not answer for, and whoever sent it may be gone: see for ourselves."""
+        self._doubtful |= run_ids
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._tell_doubtful(), name="hub-doubts")
+
+    async def _tell_doubtful(self) -> None:
+        """Once the store answers, tell how far the doubtful runs have come; readers take what they missed from the log."""
+        while self._doubtful and not self._stopped:
+            await asyncio.sleep(DOUBT_S)
+            for run_id in list(self._doubtful):
+                try:
+                    run = await self._store.get(run_id)
+                except HeadraceError:
+                    break  # still away; the sender has been told, and here it is tried again
+                self._doubtful.discard(run_id)
+                if run is not None:
+                    self._on_committed(run_id, head_of(run), ())
 
     async def _commit_each(self, batch: list[Pending]) -> None:
         """Find the append that no store can take: those that were committed after all are recognised as repeats."""
@@ -234,10 +260,12 @@ class Sequencer:
         head.epoch = max(head.epoch, written.epoch)
         head.cancel_requested = head.cancel_requested or pending.cancel
         head.status = status_after(head.status, item.records)
-        if item.stage is not None and item.dispatch is not None and not item.worker:
+        if item.dispatch is not None and not item.worker:
             head.dispatches[item.stage] = max(head.dispatches.get(item.stage, 0), item.dispatch)
         events = tuple(number(item.records, first_seq=written.first_seq, epoch=written.epoch))
         self._counts.add("events", len(events))
+        if head.ended:
+            failpoints.hit("run.ended")
         self._on_committed(item.run_id, head, events)
 
 

@@ -25,6 +25,7 @@ _UNFINISHED: Final = "status IN ('accepted', 'running', 'waiting')"
 _INSERT_RUN: Final = f"INSERT INTO runs ({RUN}) VALUES ({', '.join('?' * len(RUN.split(',')))})"
 _INSERT_EVENT: Final = "INSERT INTO events (run_id, seq, epoch, type, family, stage, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _UPDATE_RUN: Final = "UPDATE runs SET last_seq = ?, cancel_requested = ? WHERE run_id = ?"
+_PROGRESSED: Final = "UPDATE runs SET takeovers = 0 WHERE run_id = ?"
 _MOVE_MONEY: Final = "UPDATE runs SET reserved = ?, spent = ? WHERE run_id = ?"
 _MOVE_DAY: Final = (
     "INSERT INTO ledger (tenant_id, day, reserved, spent) VALUES (?, ?, ?, ?)"
@@ -135,6 +136,8 @@ class SqliteWriter:
             db.executemany(_UPDATE_RUN, [(head.last_seq, head.cancel_requested, run_id) for run_id, head in changed])
             db.executemany(_END_RUN, [(head.status, run_id) for run_id, head in changed if head.status in TERMINAL])
             db.executemany(_PARK_RUN, [(head.wake_at, run_id) for run_id, head in changed if head.status == "waiting"])
+            progressed = [(run_id,) for run_id, head in changed if head.takeovers != batch.runs[run_id].takeovers]
+            db.executemany(_PROGRESSED, progressed)
             accounts = [(run_id, head.account) for run_id, head in changed if run_id in batch.moved_runs]
             db.executemany(_MOVE_MONEY, [(account.reserved, account.spent, run_id) for run_id, account in accounts])
             db.executemany(_MOVE_DAY, [(*place, day.reserved, day.spent) for place, day in batch.moved.items()])

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 import runtime.errors as errors
+from runtime.agents.loop import MAX_PAUSES
 from runtime.agents.request import AgentPort, PlanningRequest
 from runtime.agents.spec import AgentSpec
 from runtime.clock import Clock
@@ -52,6 +53,8 @@ class PlanRequest:
     verdict: ev.GuardrailVerdict | None = None
     """What the guardrail said before a takeover: it is not asked again."""
     titled: bool = False
+    dispatch: int = 1
+    """A higher one shuts out whoever still plans under a lower one."""
     transcripts: Mapping[str, Transcript] = field(default_factory=dict)
     """Planning agents' conversations as the log has them: a completed turn is never repeated."""
 
@@ -68,7 +71,11 @@ class OrchestratorPort(Protocol):
     """The orchestrator as the executor sees it."""
 
     async def plan(self, request: PlanRequest) -> PlanOutcome:
-        """Plan a run. Raises ModelError, OutputInvalid, StageFailed (a timeout), RunCancelled and the log's refusals."""
+        """Plan a run.
+
+        Raises ModelError, OutputInvalid, StageFailed (a timeout, a conversation too long), LimitExceeded, Parked,
+        RunCancelled and the log's refusals.
+        """
         ...
 
     async def current_plan(self, run_id: str) -> PlanOutcome | None:
@@ -111,8 +118,10 @@ class Orchestrator:
 
     async def plan(self, request: PlanRequest) -> PlanOutcome:
         """Ask the three agents at once; wait for plan and verdict, never for the title."""
-        lane = self._publisher.lane(request.run_id, request.epoch, worker=True)
-        late = self._publisher.lane(request.run_id, request.epoch, worker=True)  # the titler may outlive this call
+        lane = self._publisher.lane(request.run_id, request.epoch, dispatch=request.dispatch, worker=True)
+        late = self._publisher.lane(  # the titler may outlive this call
+            request.run_id, request.epoch, dispatch=request.dispatch, worker=True
+        )
         title = asyncio.ensure_future(self._title(request, late))
         verdict = asyncio.ensure_future(self._verdict(request, lane))
         plan = asyncio.ensure_future(self._plan(request, lane))
@@ -182,8 +191,9 @@ class Orchestrator:
         brief = Brief(question=request.question)
         try:
             answer = await self._ask("guardrail", request, brief, VERDICT_SCHEMA, emitter, verdict_of, fatal=fatal)
-        except (errors.ModelError, errors.AgentError):
-            if fatal:
+        except (errors.ModelError, errors.AgentError) as error:
+            # a run that may spend no more is not let off its judge
+            if fatal or isinstance(error, errors.LimitExceeded):
                 raise
             return None
         verdict = ev.GuardrailVerdict(allowed=answer.allowed, category=answer.category, reason=answer.reason)
@@ -222,14 +232,15 @@ class Orchestrator:
         try:
             async with asyncio.timeout(limit):
                 before = request.transcripts.get(name, Transcript())
-                question = PlanningRequest(request.run_id, request.epoch, brief, schema, before)
+                question = PlanningRequest(request.run_id, request.epoch, brief, schema, request.dispatch, before)
                 answer = await self._valid(self._agents[name], question, emitter, validate)
         except TimeoutError as error:
             failure: HeadraceError = errors.StageFailed(f"no answer within {limit:g} s", "planning_timeout", 1, True)
             await emitter.commit(_failed(failure, self._ms(begun), fatal))
             raise failure from error
         except (errors.ModelError, errors.AgentError) as error:
-            if not (fatal and isinstance(error, errors.AgentLost)):  # a lost process is asked again, from the log
+            # a lost process is asked again, from the log; a model that wants a long pause is asked after it
+            if not (fatal and isinstance(error, errors.AgentLost | errors.Parked)):
                 await emitter.commit(_failed(error, self._ms(begun), fatal))
             raise
         await emitter.emit(ev.AgentCompleted(ms=self._ms(begun)))
@@ -239,9 +250,7 @@ class Orchestrator:
         self, agent: AgentPort, question: PlanningRequest, emitter: Emitter, validate: Callable[[str], T]
     ) -> T:
         for attempt in range(question.transcript.repairs + 1, REPAIRS + 2):
-            transcript = question.transcript
-            if not transcript.finished():
-                transcript = (await agent.run_planning(question)).transcript
+            transcript = await self._answer(agent, question)
             try:
                 return validate(transcript.text())
             except OutputInvalid as error:
@@ -253,6 +262,23 @@ class Orchestrator:
                 await emitter.commit(said)
                 question = replace(question, transcript=advance(transcript, said, None, None))
         raise AssertionError("unreachable: the last attempt returned or raised")
+
+    async def _answer(self, agent: AgentPort, question: PlanningRequest) -> Transcript:
+        """The conversation with the next answer; raises when the model declined, which asking again would not mend."""
+        transcript, pauses = question.transcript, 0
+        while pauses <= MAX_PAUSES and not transcript.finished():
+            transcript = (await agent.run_planning(replace(question, transcript=transcript))).transcript
+            if transcript.stop_reason != "pause_turn":
+                break
+            pauses += 1
+        match transcript.stop_reason:
+            case "refusal":
+                raise errors.ModelRefused("the model declined to answer")
+            case "model_context_window_exceeded":
+                raise errors.StageFailed("the question no longer fits the model's window", "context_overflow")
+            case "pause_turn":
+                raise errors.StageFailed(f"the model paused {pauses} times in a row", "too_many_pauses")
+        return transcript
 
     def _emitter(self, lane: Lane, agent: str | None) -> Emitter:
         return Emitter(lane, self._chain, self._clock, lane.run_id, agent=agent)
@@ -267,5 +293,5 @@ class Orchestrator:
 
 
 def _failed(error: HeadraceError, ms: int, fatal: bool) -> ev.AgentFailed:
-    code = error.reason if isinstance(error, errors.StageFailed) else error.code
+    code = error.reason if isinstance(error, errors.StageFailed | errors.LimitExceeded) else error.code
     return ev.AgentFailed(ms=ms, code=code, message=error.message, fatal=fatal)

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from runtime.errors import ModelError
+from runtime.errors import (
+    ModelBreakerOpen,
+    ModelError,
+    ModelOverloaded,
+    ModelProtocolError,
+    ModelStopUnknown,
+    ModelStreamBroken,
+    ModelTimeout,
+    ModelUnreachable,
+)
 
 Jitter = Callable[[], float]
 """A number in [0, 1); randomness as an argument."""
@@ -28,7 +37,21 @@ class GiveUp:
     """Nothing more to try: the turn has failed."""
 
 
-Decision = Retry | FallBack | GiveUp
+@dataclass(frozen=True, slots=True)
+class Park:
+    """The same model again after ``wait_s`` seconds, too many to hold a place for: let go of the run until then."""
+
+    wait_s: float
+
+
+Decision = Retry | FallBack | GiveUp | Park
+
+_TRIPPING = (ModelOverloaded, ModelTimeout, ModelStreamBroken, ModelUnreachable, ModelProtocolError)
+
+
+def trips_breaker(error: ModelError) -> bool:
+    """Whether a call that ended so says that the model is down: not what the caller did wrong, a rate limit or a refusal."""
+    return isinstance(error, _TRIPPING) and not isinstance(error, ModelStopUnknown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +63,21 @@ class RetryPolicy:
     base_s: float = 0.5
     cap_s: float = 8.0
     obey_up_to_s: float = 120.0
-    """A provider that asks for a longer pause is left for the next model, or given up."""
+    """A provider that asks for a longer pause is left for the next model; with none left the run is parked."""
+    park_up_to_s: float = 3600.0
+    """A longer pause than this is no pause: given up."""
 
     def decide(self, error: ModelError, *, attempt: int, models_left: int, jitter: Jitter) -> Decision:
         """What to do after the ``attempt``-th try (1, 2 ...) on a model failed, with ``models_left`` others to go."""
+        wanted = error.retry_after_s
+        if error.retryable and wanted is not None and wanted > self.obey_up_to_s and models_left == 0:
+            # Also on the last attempt: attempts are for not knowing when, and here the provider has said it.
+            return Park(wanted) if wanted <= self.park_up_to_s else GiveUp()
         instead: Decision = FallBack() if models_left > 0 else GiveUp()
         if not error.retryable or attempt >= self.attempts:
             return instead
-        wanted = error.retry_after_s
+        if isinstance(error, ModelBreakerOpen) and models_left > 0:
+            return FallBack()
         if wanted is not None:
             return Retry(wanted) if wanted <= self.obey_up_to_s else instead
         ceiling = min(self.cap_s, self.base_s * 2 ** (attempt - 1))

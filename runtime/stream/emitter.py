@@ -35,6 +35,7 @@ ESSENTIAL = frozenset(
         "tool.arguments_invalid",
         "recovery.resumed",
         "recovery.retrying",
+        "recovery.tool_switched_off",
     }
 )
 """Types a run's state is folded from: a rule may change what they say, and cannot withhold them."""
@@ -60,6 +61,10 @@ class Emitter:
         self.run_id = run_id
         self.stage = stage
         self.agent = agent
+
+    def at(self, stage: str, agent: str) -> Emitter:
+        """The same writer for a stage of the run: what both write stays in order."""
+        return Emitter(self._sink, self._chain, self._clock, self.run_id, stage=stage, agent=agent)
 
     async def emit(self, event: Event, *, turn: int | None = None, attempt: int | None = None) -> Event:
         """Send without waiting for the commit; answers the event as it was written. Raises when the writer has been shut out."""

@@ -1,41 +1,35 @@
 """Running one tool call. Whatever goes wrong inside a tool is an answer the model reads, not an exception.
 
-Only cancellation of the caller gets through. A sync function runs in a thread, and no thread can be stopped: after its
-timeout it works on unheard, and keeps its place in the pool until it ends.
+Only cancellation of the caller gets through. How a call ended is said apart from its words, because an effect that surely
+did not happen, one that did, and one nobody knows of are three things (JOURNAL.md P6).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import inspect
-import json
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol
-
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from typing import Any, Literal, Protocol
 
 from runtime.clock import Clock
-from runtime.errors import HeadraceError
 from runtime.telemetry import logger
+from runtime.tools.answers import Unfit, bounded, result_of, told, values_of
+from runtime.tools.threads import AT_ONCE, Threads, TooManyHang
 from runtime.tools.tool import Citation, Tool, ToolContext, ToolResult
 
-MAX_RESULT_BYTES = 32 * 1024
-"""Of a result's text: about 8,000 tokens, twice what read_document gives."""
-_THREADS = 16
-"""Sync tools at one time in one process."""
-_MISTAKES = 5
-"""Mistakes told at once; a model mends no more."""
-_MESSAGE = 500
-"""Characters of an exception's message the model reads."""
-_UNSENDABLE = {0: None} | dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}")
-"""NUL and lone surrogates, which PostgreSQL and UTF-8 do not take (SECURITY.md 1)."""
-_ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)  # Any: what a user's tool returns
+START_WITHIN_S = 60.0
+"""How long a call waits for its place, its thread or its process before it is given up, not begun."""
+OBEY_WITHIN_S = 1.0
+"""How long an async tool may take over its clean-up once it is cancelled (JOURNAL.md P8: tools are told, and not waited for)."""
 
 _log = logger("tools")
+
+Ending = Literal["answered", "not_begun", "timed_out", "died"]
+"""``answered``: the tool returned or raised, so it says itself what it did. ``not_begun``: it surely had no effect. The
+others: it had begun, and whether it had its effect is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,132 +42,124 @@ class Invocation:
     citations: tuple[Citation, ...]
     ms: int
     """How long it took."""
+    ending: Ending = "answered"
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the tool had begun and may or may not have had its effect."""
+        return self.ending in ("timed_out", "died")
+
+
+_Outcome = tuple[ToolResult, bool, Ending]
 
 
 class ToolRunner(Protocol):
     """The port through which agents run tools."""
 
     async def run(self, tool: Tool, arguments: dict[str, Any], context: ToolContext) -> Invocation:
-        """Run ``tool`` once. Raises nothing but ``CancelledError``; a failure is an Invocation with ``is_error``."""
+        """Run ``tool`` once. Raises nothing but ``CancelledError``; a failure is an Invocation with ``is_error``.
+
+        When the call takes too long or the caller is cancelled, the tool is told to stop: ``context.cancelled`` turns
+        true, an async function is cancelled, a process is killed. A thread works on, unheard.
+        """
         ...
-
-
-class _Failed(Exception):
-    """A failure put into words for the model."""
 
 
 class LocalToolRunner:
     """Runs tools in this process: async functions on the loop, sync ones in threads."""
 
-    def __init__(self, clock: Clock, threads: int = _THREADS) -> None:
+    def __init__(self, clock: Clock, threads: int = AT_ONCE) -> None:
         self._clock = clock
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="tool")
+        self._threads = Threads(threads)
+        self._disobedient: set[asyncio.Task[_Outcome]] = set()
 
     async def run(self, tool: Tool, arguments: dict[str, Any], context: ToolContext) -> Invocation:
         started = self._clock.monotonic()
+        cancelled = threading.Event()
         try:
-            result = _result(await self._call(tool, _validated(tool, arguments), context))
-            failed = False
-        except _Failed as failure:
-            result, failed = ToolResult(str(failure)), True
+            watching = replace(context, cancelled=cancelled.is_set)
+            result, is_error, ending = await self._run(tool, arguments, watching)
+        finally:
+            cancelled.set()
         ms = round((self._clock.monotonic() - started) * 1000)
-        return Invocation(_bounded(result.text), failed, result.citations, ms)
+        return Invocation(bounded(result.text), is_error, result.citations, ms, ending)
 
-    def close(self) -> None:
-        """Take no further calls; does not wait for threads that are still at work."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    async def _call(self, tool: Tool, values: dict[str, Any], context: ToolContext) -> object:
+    async def _run(self, tool: Tool, arguments: dict[str, Any], context: ToolContext) -> _Outcome:
+        begun = asyncio.Event()
+        try:
+            values = values_of(tool, arguments)
+        except Unfit as error:
+            return ToolResult(str(error)), True, "not_begun"
         if tool.context_parameter is not None:
             values[tool.context_parameter] = context
+        work = self._outcome(tool, partial(tool.function, **values), context, begun)
+        task = asyncio.create_task(work, name=f"tool {tool.name}")
         try:
-            async with asyncio.timeout(tool.timeout_s) as limit:
-                return await self._execute(partial(tool.function, **values), inspect.iscoroutinefunction(tool.function))
-        except TimeoutError as error:
-            if limit.expired():
-                _log.warning("tool %s took longer than %g s (run %s)", tool.name, tool.timeout_s, context.run_id)
-                raise _Failed(f"{tool.name} took longer than {tool.timeout_s:g} s and was given up") from error
-            raise _told(tool, context, error) from error
+            at_once = inspect.iscoroutinefunction(tool.function)
+            if (at_once or await _begins(task, begun)) and await _ends(task, tool.timeout_s):
+                return task.result()
+        except asyncio.CancelledError:
+            await self._end(task, tool)
+            raise
+        await self._end(task, tool)
+        if begun.is_set():
+            _log.warning("tool %s took longer than %g s (run %s)", tool.name, tool.timeout_s, context.run_id)
+            return ToolResult(too_long(tool)), True, "timed_out"
+        return ToolResult(too_busy(tool)), True, "not_begun"
+
+    async def _outcome(
+        self, tool: Tool, call: Callable[[], Any], context: ToolContext, begun: asyncio.Event
+    ) -> _Outcome:
+        """Run the function; what it raises is caught here, since SystemExit out of a task would end the loop."""
+        try:
+            return result_of(await self._execute(tool, call, begun)), False, "answered"
+        except TooManyHang as error:
+            return ToolResult(f"{tool.name} was not run: {error}"), True, "not_begun"
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            raise _told(tool, context, error) from error  # nobody cancelled us: the tool cancelled something of its own
+            failure: BaseException = error  # nobody cancelled us: the tool cancelled something of its own
         except (Exception, SystemExit) as error:
-            raise _told(tool, context, error) from error
+            failure = error
+        return ToolResult(told(tool, context.run_id, failure)), True, "answered"
 
-    async def _execute(self, call: Callable[[], Any], is_async: bool) -> object:
-        if is_async:
+    async def _execute(self, tool: Tool, call: Callable[[], Any], begun: asyncio.Event) -> object:
+        if inspect.iscoroutinefunction(tool.function):
+            begun.set()
             return await call()
-        variables = contextvars.copy_context()
-        value, error = await asyncio.get_running_loop().run_in_executor(self._pool, variables.run, _caught, call)
-        if error is not None:
-            raise error
+        value = await self._threads.run(tool.name, call, begun.set)
         return await value if inspect.isawaitable(value) else value
 
+    async def _end(self, task: asyncio.Task[_Outcome], tool: Tool) -> None:
+        """Cancel the call and wait a moment for it; one that will not end is left to itself."""
+        task.cancel()
+        if not await _ends(task, OBEY_WITHIN_S):
+            _log.error("tool %s does not end although it was cancelled; it is left to itself", tool.name)
+            self._disobedient.add(task)
+            task.add_done_callback(self._disobedient.discard)
 
-def _caught(call: Callable[[], object]) -> tuple[object, BaseException | None]:
-    """A thread's outcome as a value: a future cannot carry StopIteration, and SystemExit would end the loop."""
+
+async def _begins(task: asyncio.Task[_Outcome], begun: asyncio.Event) -> bool:
+    """Wait until the call has begun, or has ended without; False when it takes too long."""
+    waiting = asyncio.create_task(begun.wait())
     try:
-        return call(), None
-    except StopIteration as error:
-        return None, RuntimeError(f"StopIteration: {error}").with_traceback(error.__traceback__)
-    except (Exception, SystemExit) as error:
-        return None, error
+        done, _ = await asyncio.wait({task, waiting}, timeout=START_WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+    return bool(done)
 
 
-def _validated(tool: Tool, arguments: dict[str, Any]) -> dict[str, Any]:
-    """The function's keyword arguments. By way of JSON text, so that the rules are JSON's: ``"5"`` is no number,
-    ``true`` is none either, but a list may be a tuple and a string a date."""
-    try:
-        model = tool.arguments.model_validate_json(json.dumps(arguments, allow_nan=False), strict=True)
-    except ValidationError as error:
-        raise _Failed(_mistakes(tool, error)) from error
-    except (TypeError, ValueError, RecursionError) as error:
-        raise _Failed(f"the arguments of {tool.name} are no JSON: {error}"[:_MESSAGE]) from error
-    return {field.alias or name: getattr(model, name) for name, field in tool.arguments.model_fields.items()}
+async def _ends(task: asyncio.Task[_Outcome], within_s: float) -> bool:
+    done, _ = await asyncio.wait({task}, timeout=within_s)
+    return bool(done)
 
 
-def _mistakes(tool: Tool, error: ValidationError) -> str:
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    lines = [
-        f"- {'.'.join(str(part) for part in p['loc'][:6]) or 'arguments'}: {p['msg']}"[:300]
-        for p in problems[:_MISTAKES]
-    ]
-    if len(problems) > _MISTAKES:
-        lines.append(f"- and {len(problems) - _MISTAKES} more")
-    known = ", ".join(field.alias or name for name, field in tool.arguments.model_fields.items()) or "none"
-    return "\n".join([f"{tool.name} was not run, its arguments do not fit:", *lines, f"Its parameters: {known}."])
+def too_long(tool: Tool) -> str:
+    """What the model reads of a call that took too long."""
+    return f"{tool.name} took longer than {tool.timeout_s:g} s and was given up"
 
 
-def _told(tool: Tool, context: ToolContext, error: BaseException) -> _Failed:
-    """The words for the model; the traceback is for the log only. Our own errors already speak to the reader."""
-    _log.warning("tool %s failed (run %s)", tool.name, context.run_id, exc_info=error)
-    if isinstance(error, HeadraceError):
-        return _Failed(f"{tool.name} failed: {error.message or error.code}"[:_MESSAGE])
-    return _Failed(f"{tool.name} failed: {type(error).__name__}: {error}"[:_MESSAGE].rstrip(": "))
-
-
-def _result(value: object) -> ToolResult:
-    if isinstance(value, ToolResult):
-        return value
-    if value is None:
-        return ToolResult("(no result)")
-    if isinstance(value, str):
-        return ToolResult(value)
-    try:
-        if isinstance(value, BaseModel):
-            return ToolResult(value.model_dump_json())
-        return ToolResult(_ANYTHING.dump_json(value).decode())
-    except (ValueError, TypeError, RecursionError) as error:
-        _log.warning("a tool returned %s, which JSON cannot hold", type(value).__name__, exc_info=error)
-        raise _Failed(f"the tool returned a {type(value).__name__}, which JSON cannot hold") from error
-
-
-def _bounded(text: str) -> str:
-    clean = text.translate(_UNSENDABLE)
-    data = clean.encode()
-    if len(data) <= MAX_RESULT_BYTES:
-        return clean
-    note = f"\n... (cut: {len(data)} bytes in all; ask for less)"
-    return data[: MAX_RESULT_BYTES - len(note)].decode(errors="ignore") + note
+def too_busy(tool: Tool) -> str:
+    """What the model reads of a call that never found its place."""
+    return f"{tool.name} was not run: there was no place for it within {START_WITHIN_S:g} s"

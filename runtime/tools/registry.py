@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from types import MappingProxyType
 
 from runtime.errors import ConfigurationError
+from runtime.tools.call import check_importable
 from runtime.tools.tool import Tool
 
 
@@ -15,9 +16,12 @@ class Registry:
     __slots__ = ("_tools",)
 
     def __init__(self, tools: Iterable[Tool]) -> None:
-        """Raises :class:`ConfigurationError` if two different tools have the same name."""
+        """Raises :class:`ConfigurationError` if two different tools have the same name, or if an isolated one cannot be
+        imported by another process."""
         by_name: dict[str, Tool] = {}
         for tool in tools:
+            if tool.isolation is not None:
+                check_importable(tool)
             if by_name.setdefault(tool.name, tool) is not tool:
                 raise ConfigurationError(f"two tools are called {tool.name!r}; rename one")
         self._tools = MappingProxyType(by_name)

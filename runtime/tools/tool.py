@@ -9,6 +9,18 @@
 Parameters become the input schema (``Annotated[int, Field(description=...)]`` works); a parameter annotated
 :class:`ToolContext` is filled in by us and hidden from the model. The docstring is the description. Sync functions run
 in a thread. The result is a string, anything JSON can hold, or a :class:`ToolResult` with citations.
+
+What a call may end with, for every kind: an exception the tool raises is its own answer, told to the model as an error
+(raise :class:`runtime.errors.ToolFailed` to choose the words). A call that took too long, whose process died, or that
+was interrupted has no answer: ``read`` is told to the model as an error, ``idempotent`` is tried again with the same key,
+and what then is still open, as any such call of ``at_most_once``, is reported as ``tool.outcome_unknown``.
+
+A tool that may crash, hang or eat memory runs in a process of its own::
+
+    @tool(isolate=True)
+    @tool(num_cpus=2, num_gpus=1, memory=2 * 1024**3)     # resources imply isolate
+
+The process imports it by name, so it stands at the top level of an importable module.
 """
 
 from __future__ import annotations
@@ -24,6 +36,9 @@ from runtime.errors import ConfigurationError
 from runtime.ids import IDENTIFIER
 
 ToolKind = Literal["read", "idempotent", "at_most_once"]
+
+ISOLATED_CPUS = 0.25
+"""What an isolated call asks of Ray when it does not say: a laptop's two cores, mostly given away, hold a few at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +73,19 @@ class ToolContext:
     """``emit(name, value)`` puts a ``custom`` event into the run's stream; may be called from any thread."""
     idempotency_key: str = ""
     """The same on every attempt at this call."""
+    cancelled: Callable[[], bool] = field(default=lambda: False)
+    """Whether nobody waits for this call any more: it was cancelled or took too long. A sync function, which no one can
+    stop, looks at it between its steps; an async one is cancelled, an isolated one killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What an isolated call asks for. Ray places calls by all three; without Ray only ``memory`` has a meaning."""
+
+    num_cpus: float = ISOLATED_CPUS
+    num_gpus: float = 0.0
+    memory: int | None = None
+    """Bytes the call may allocate beyond what its process starts with; more raises ``MemoryError`` in the tool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +102,13 @@ class Tool:
     kind: ToolKind = "read"
     timeout_s: float = 60.0
     context_parameter: str | None = None
+    isolation: Resources | None = None
+    """What a process of its own asks for; None: runs in the agent's process."""
+
+    @property
+    def module(self) -> str:
+        """Where its function is defined; an isolated call imports it from there."""
+        return str(self.function.__module__)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The plain function, so that a decorated tool is still testable as one."""
@@ -92,6 +127,10 @@ def tool(
     title: str | None = None,
     kind: ToolKind = "read",
     timeout_s: float = 60.0,
+    isolate: bool = False,
+    num_cpus: float | None = None,
+    num_gpus: float | None = None,
+    memory: int | None = None,
 ) -> Callable[[ToolFunction], Tool]: ...
 def tool(
     function: ToolFunction | None = None,
@@ -100,19 +139,34 @@ def tool(
     title: str | None = None,
     kind: ToolKind = "read",
     timeout_s: float = 60.0,
+    isolate: bool = False,
+    num_cpus: float | None = None,
+    num_gpus: float | None = None,
+    memory: int | None = None,
 ) -> Tool | Callable[[ToolFunction], Tool]:
     """Make a typed function a :class:`Tool`.
 
     ``kind`` says what repeating a call does: ``read`` is free, ``idempotent`` is safe with the same key,
-    ``at_most_once`` is never repeated. Raises :class:`ConfigurationError` for a function that has no
-    docstring, or parameters without a schema.
+    ``at_most_once`` is never repeated. ``isolate`` gives each call a process of its own; so does naming any of
+    ``num_cpus`` (a quarter if left out), ``num_gpus`` or ``memory`` (bytes). Raises :class:`ConfigurationError` for a function
+    that has no docstring or parameters without a schema, and for one inside another function that is to be isolated.
     """
+    isolation: Resources | None = None
+    if isolate or not (num_cpus is None and num_gpus is None and memory is None):
+        isolation = Resources(ISOLATED_CPUS if num_cpus is None else num_cpus, num_gpus or 0.0, memory)
     if function is not None:
-        return _build(function, name, title, kind, timeout_s)
-    return lambda f: _build(f, name, title, kind, timeout_s)
+        return _build(function, name, title, kind, timeout_s, isolation)
+    return lambda f: _build(f, name, title, kind, timeout_s, isolation)
 
 
-def _build(function: ToolFunction, name: str | None, title: str | None, kind: ToolKind, timeout_s: float) -> Tool:
+def _build(
+    function: ToolFunction,
+    name: str | None,
+    title: str | None,
+    kind: ToolKind,
+    timeout_s: float,
+    isolation: Resources | None,
+) -> Tool:
     tool_name = name or str(getattr(function, "__name__", ""))
     if not IDENTIFIER.match(tool_name):
         raise ConfigurationError(f"tool name {tool_name!r} must fit {IDENTIFIER.pattern}")
@@ -121,6 +175,8 @@ def _build(function: ToolFunction, name: str | None, title: str | None, kind: To
         raise ConfigurationError(f"tool {tool_name!r} needs a docstring: the model reads it")
     if timeout_s <= 0:
         raise ConfigurationError(f"tool {tool_name!r}: timeout_s must be above 0, not {timeout_s}")
+    if isolation is not None:
+        _check_isolation(tool_name, function, isolation)
     fields, context_parameter = _fields(tool_name, function)
     try:
         arguments = create_model(f"{tool_name}_arguments", __config__=ConfigDict(extra="forbid"), **fields)
@@ -140,7 +196,18 @@ def _build(function: ToolFunction, name: str | None, title: str | None, kind: To
         kind=kind,
         timeout_s=timeout_s,
         context_parameter=context_parameter,
+        isolation=isolation,
     )
+
+
+def _check_isolation(tool_name: str, function: ToolFunction, isolation: Resources) -> None:
+    if "<locals>" in getattr(function, "__qualname__", "<locals>"):
+        raise ConfigurationError(
+            f"tool {tool_name!r} cannot be isolated: it is defined inside a function, and a process of its own imports it "
+            "by name; move it to the top level of its module"
+        )
+    if min(isolation.num_cpus, isolation.num_gpus) < 0 or (isolation.memory is not None and isolation.memory <= 0):
+        raise ConfigurationError(f"tool {tool_name!r}: num_cpus, num_gpus and memory cannot be below 0")
 
 
 def _fields(tool_name: str, function: ToolFunction) -> tuple[dict[str, Any], str | None]:

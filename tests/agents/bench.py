@@ -34,7 +34,7 @@ from runtime.recovery.policy import RetryPolicy
 from runtime.stream.chain import Chain, ChainFunction
 from runtime.stream.emitter import Emitter
 from runtime.telemetry import Counts
-from runtime.tools.invoke import LocalToolRunner
+from runtime.tools.invoke import LocalToolRunner, ToolRunner
 from runtime.tools.registry import Registry
 from runtime.tools.tool import Tool
 
@@ -131,6 +131,8 @@ class Bench:
             next_turn=limit.next_turn,
             tool_calls=limit.tool_calls,
             resumes=request.transcript.resumes,
+            failing=(known := await self.folded()).failing,
+            switched_off=known.switched_off,
         )
         return await self.dispatched(said, transcript=advance(carried, said, None, None))
 
@@ -140,6 +142,7 @@ class Bench:
         tools: Sequence[Tool] = (),
         chain: Sequence[ChainFunction] = (),
         policy: RetryPolicy | None = None,
+        runner: ToolRunner | None = None,
         **spec: Any,
     ) -> Agent:
         """An agent whose ladder is ``models``, offered ``tools``."""
@@ -148,7 +151,7 @@ class Bench:
         about = AgentSpec(**{"name": WORKER, "description": "d", "instructions": "Work.", "tools": names, **spec})
         rungs = tuple(Rung(f"test:{n}", f"model-{n}", model, "Work.") for n, model in enumerate(models, start=1))
         turn = TurnTools(rungs, policy or RetryPolicy(), self.clock, lambda: 0.5, Counts())
-        parts = LoopTools(about, turn, registry, LocalToolRunner(self.clock), "/data")
+        parts = LoopTools(about, turn, registry, runner or LocalToolRunner(self.clock), "/data")
         agent = Agent(parts, self.publisher, Chain((tool_metadata(registry), *chain)))
         self.agents.append(agent)
         return agent

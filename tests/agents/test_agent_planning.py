@@ -21,7 +21,7 @@ BRIEF = Brief("Why?", agents=(("research", "Searches."),))
 
 
 def asking(transcript: Transcript | None = None) -> PlanningRequest:
-    return PlanningRequest(RUN, 1, BRIEF, SCHEMA, transcript or Transcript())
+    return PlanningRequest(RUN, 1, BRIEF, SCHEMA, transcript=transcript or Transcript())
 
 
 async def test_the_answer_comes_back_whole_and_its_events_are_durable_at_no_stage(bench: Bench) -> None:

@@ -460,6 +460,16 @@ async def test_a_refusal_fails_the_stage_and_is_not_repeated(bench: Bench) -> No
     assert (caught.value.reason, caught.value.can_retry, len(model.asked)) == ("refused", False, 1)
 
 
+async def test_a_refusal_that_a_lost_process_left_in_the_log_is_no_answer(bench: Bench) -> None:
+    model = Lines(says("I cannot", stop="refusal"), says("An answer after all."))
+    with pytest.raises(errors.StageFailed):
+        await bench.work(model)
+    successor = bench.agent(model)
+    with pytest.raises(errors.StageFailed) as caught:
+        await successor.run_stage(await bench.dispatched())
+    assert (caught.value.reason, len(model.asked)) == ("refused", 1)
+
+
 async def test_a_conversation_too_long_for_the_model_fails_the_stage(bench: Bench) -> None:
     with pytest.raises(errors.StageFailed) as caught:
         await bench.work(Lines(says("", stop="model_context_window_exceeded")))
@@ -530,7 +540,7 @@ async def test_an_idempotent_effect_is_repeated_with_the_same_key(bench: Bench) 
 
     await interrupted(bench, put, "put")
     assert (await bench.work(Lines(says("Done.")), tools=[put])).text == "Done."
-    assert keys == [f"{RUN}:{STAGE}:c1"] * 2
+    assert keys == [f"{RUN}:{STAGE}:1:c1"] * 2
     assert len(await bench.events(ev.ToolCalled)) == 1, "it is one call"
     assert (await bench.folded()).tool_calls == 1
 

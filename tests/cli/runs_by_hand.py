@@ -140,6 +140,18 @@ CANCELLED = stored(
         ev.RunCancelled(reason="asked by the user", outputs=(OUTPUT,)),
     ]
 )
+RESUMED = stored(
+    [
+        ev.RunAccepted(input=ev.RunInput(question=QUESTION), resumed_from="the-run-before"),
+        Draft(ev.TitleSet(title="Crossing rivers"), agent="titler"),
+        Draft(ev.GuardrailVerdict(allowed=True, category="ok", reason="harmless"), agent="guardrail"),
+        ev.PlanCommitted(plan=PLAN),
+        *(Draft(d.event.model_copy(update={"carried_from": "the-run-before"}), d.stage, d.agent) for d in find_done()),  # type: ignore[union-attr]
+        ev.RunStarted(epoch=1, owner="e", code_version="0"),
+        *write_done(),
+        END,
+    ]
+)
 HOSTILE = stored(
     [
         *beginning(),

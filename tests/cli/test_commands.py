@@ -41,6 +41,88 @@ def test_ask_says_the_end_and_leaves_with_its_code(serve_raw: Serve, log: list[S
     assert result.exit_code == code, result.output
     assert said in result.stdout
     assert f"replay: headrace tail {RUN_ID} --url {server.url}" in result.stderr
+    go_on = f"go on: headrace resume {RUN_ID} --url {server.url}"
+    assert result.stderr.splitlines().count(go_on) == (code != 0)
+
+
+def test_tail_of_a_failed_run_says_how_to_go_on(serve_raw: Serve) -> None:
+    server = serve_raw(RawServer(by_hand.FAILED))
+    result = runner.invoke(app, ["tail", RUN_ID, "--url", server.url])
+    assert (result.exit_code, result.stderr) == (1, f"go on: headrace resume {RUN_ID} --url {server.url}\n")
+
+
+@pytest.mark.parametrize(
+    ("log", "code"), [(by_hand.RESUMED, 0), (by_hand.FAILED, 1), (by_hand.CANCELLED, 3), (by_hand.GUARDED, 0)]
+)
+def test_resume_draws_the_new_run_and_leaves_with_its_code(serve_raw: Serve, log: list[Stored], code: int) -> None:
+    server = serve_raw(RawServer(log))
+    result = runner.invoke(app, ["resume", RUN_ID, "--url", server.url])
+    assert result.exit_code == code, result.output
+    assert (server.paths, server.posts) == ([f"/v1/runs/{RUN_ID}/resume"], [{}])
+
+
+def test_resume_sends_what_was_wished(serve_raw: Serve, tmp_path: Path) -> None:
+    server = serve_raw(RawServer(by_hand.RESUMED))
+    todos = [{"id": "find", "title": "Find", "agent": "research", "depends_on": []}]
+    shown = {"run_id": RUN_ID, "plan": [{**todos[0], "status": "completed", "failures": 0}]}
+    path = tmp_path / "plan.json"
+    arguments = ["resume", RUN_ID, "--url", server.url, "--detach", "--plan", str(path)]
+    arguments += ["--from", "find", "--budget", "0.5", "--deadline", "60"]
+    for written in ({"todos": todos}, todos, shown):
+        path.write_text(json.dumps(written))
+        result = runner.invoke(app, arguments)
+        assert (result.exit_code, result.stdout) == (0, f"{RUN_ID}\n")
+    wished = {"from_stage": "find", "plan": {"todos": todos}, "budget_usd": 0.5, "deadline_s": 60.0}
+    assert server.posts == [wished] * 3
+
+
+def test_ask_sends_its_budget(serve_raw: Serve) -> None:
+    server = serve_raw(RawServer(by_hand.SUCCESS))
+    assert runner.invoke(app, ["ask", "q", "--url", server.url, "--budget", "0.25"]).exit_code == 0
+    assert server.posts == [{"input": "q", "budget_usd": 0.25}]
+    for wrong in ("0", "-1", "1001", "nan", "inf", "much"):
+        assert runner.invoke(app, ["ask", "q", "--url", server.url, "--budget", wrong]).exit_code == 2
+    assert len(server.posts) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("{", "is not JSON"),
+        ("{}", "has no todos"),
+        ("[]", "has no todos"),
+        ('"text"', "has no todos"),
+        ('{"todos": "x"}', "has no todos"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_plan_that_is_none_is_told_before_anything_is_sent(
+    serve_raw: Serve, tmp_path: Path, content: str | None, sentence: str
+) -> None:
+    server = serve_raw(RawServer(by_hand.RESUMED))
+    path = tmp_path / "plan.json"
+    if content is not None:
+        path.write_text(content)
+    result = runner.invoke(app, ["resume", RUN_ID, "--url", server.url, "--plan", str(path)])
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not server.posts
+
+
+def test_resume_says_what_the_server_refused(serve_raw: Serve) -> None:
+    refused = {
+        "detail": "The run cannot be resumed so: no step x.",
+        "code": "validation_failed",
+        "errors": [{"pointer": "/from_stage", "detail": "no step x"}],
+    }
+    server = serve_raw(RawServer(by_hand.RESUMED, refuse=(422, refused)))
+    result = runner.invoke(app, ["resume", RUN_ID, "--url", server.url, "--from", "x"])
+    assert (result.exit_code, result.stderr.count("no step x")) == (2, 1)
+    running = {"detail": "The run is not over; cancel it first, or follow it.", "code": "run_unfinished"}
+    server = serve_raw(RawServer(by_hand.RESUMED, refuse=(409, running)))
+    result = runner.invoke(app, ["resume", RUN_ID, "--url", server.url])
+    assert (result.exit_code, "is not over" in result.stderr) == (1, True)
 
 
 def test_json_is_byte_for_byte_the_log_however_often_the_line_breaks(serve_raw: Serve) -> None:
@@ -91,6 +173,8 @@ def test_runs_and_cancel(serve_raw: Serve) -> None:
         (["ask", " ", "--url", "http://x"], 2, "ask something"),
         (["ask", "q", "--url", "http://127.0.0.1:9"], 1, "start it with `headrace serve`"),
         (["ask", "q", "--url", "http://x", "--model", "offline"], 2, "belong to a private system"),
+        (["resume", "r", "--url", "http://x", "--model", "offline"], 2, "belong to a private system"),
+        (["resume", "r", "--url", "http://127.0.0.1:9"], 1, "start it with `headrace serve`"),
         (["runs", "--url", "http://127.0.0.1:9"], 1, "nothing answers at http://127.0.0.1:9"),
         (["serve", "--host", "0.0.0.0"], 2, "reachable from outside"),
         (["serve", "--model", "anthropic"], 2, "needs a key"),
@@ -184,7 +268,7 @@ def test_a_terminal_gets_the_live_picture(serve_raw: Serve) -> None:
 
 def test_help_and_version() -> None:
     shown = runner.invoke(app, ["--help"]).stdout
-    for command in ("serve", "ask", "tail", "runs", "cancel", "doctor", "models", "index", "version"):
+    for command in ("serve", "ask", "tail", "runs", "resume", "cancel", "doctor", "models", "index", "version"):
         assert command in shown
         assert runner.invoke(app, [command, "--help"]).exit_code == 0
     assert runner.invoke(app, ["version"]).stdout.startswith("headrace ")

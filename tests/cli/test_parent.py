@@ -143,7 +143,7 @@ def test_serve_ends_everything_on_ctrl_c(tmp_path: Path) -> None:
     code = """
 import sys
 from runtime.cli import parent, serve
-serve.Parent = lambda *a, **k: parent.Parent(*a, **k, limits=parent.Limits(grace_s=0.3))
+serve.Limits = lambda: parent.Limits(grace_s=0.3)
 from runtime.cli import main
 sys.argv = ["headrace", "serve", "--port", str(serve.free_port()), "--data", sys.argv[1], "--model", "offline"]
 main()

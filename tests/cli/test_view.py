@@ -33,6 +33,7 @@ RUNS = {
     "limited": by_hand.LIMITED,
     "cancelled": by_hand.CANCELLED,
     "hostile": by_hand.HOSTILE,
+    "resumed": by_hand.RESUMED,
 }
 
 

@@ -49,6 +49,7 @@ class RawServer:
     """Cut by ending the response in good order, as a server that restarts does."""
     refuse: tuple[int, dict[str, object]] | None = None
     posts: list[dict[str, object]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     resumed_at: list[str] = field(default_factory=list)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -78,13 +79,14 @@ class RawServer:
             _json(writer, status, problem, "application/problem+json")
         elif path == "/readyz":
             _json(writer, 200, {"status": "ready"})
-        elif method == "POST" and path == "/v1/runs":
+        elif method == "POST" and path in ("/v1/runs", f"/v1/runs/{RUN_ID}/resume"):
+            self.paths.append(path)
             self.posts.append(json.loads(body))
             self.keys.append(headers.get("idempotency-key", ""))
             if headers.get("accept") == "text/event-stream":
                 await self._stream(writer, 0)
             else:
-                _json(writer, 202, {"run_id": RUN_ID, "state": "accepted"})
+                _json(writer, 202 if path == "/v1/runs" else 201, {"run_id": RUN_ID, "state": "accepted"})
         elif path == "/v1/runs":
             run = {"run_id": RUN_ID, "state": "completed", "question": "q?", "created_at": 1.7e9}
             _json(writer, 200, {"runs": [run]})

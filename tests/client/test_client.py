@@ -99,6 +99,49 @@ async def test_problems_become_our_errors(status: int, expected: type[HeadraceEr
                 assert caught.value.retry_after_s == 7
 
 
+async def test_a_resume_is_sent_with_a_key_and_only_what_was_wished() -> None:
+    server = RawServer(long_log(1))
+    plan = {"todos": [{"id": "a", "title": "A", "agent": "research"}]}
+    async with serving(server), client_of(server) as client:
+        assert (await client.resume(RUN_ID, from_stage="a", plan=plan, budget_usd=None))["run_id"] == RUN_ID
+        await client.resume(RUN_ID)
+        with pytest.raises(NotFound):
+            await client.resume("../unknown")
+    assert server.paths == [f"/v1/runs/{RUN_ID}/resume"] * 2
+    assert server.posts == [{"from_stage": "a", "plan": plan}, {}]
+    assert len(set(server.keys)) == 2
+    assert all(server.keys)
+
+
+async def test_a_resumed_stream_that_is_cut_meets_the_same_run_again() -> None:
+    server = RawServer(long_log(), cut=random_cuts(7, 25, 2600))
+    async with serving(server), client_of(server, reconnect=Reconnect(attempts=30)) as client:
+        lines = [received.line async for received in client.resume_raw(RUN_ID, from_stage="s")]
+    assert [line.encode() for line in lines] == [public_json(event) for event in server.log]
+    assert set(server.paths) == {f"/v1/runs/{RUN_ID}/resume"}
+    assert server.posts[0] == {"from_stage": "s"}
+    assert len(set(server.keys)) == 1
+
+
+@pytest.mark.parametrize("reason", ["run_unfinished", "not_resumable"])
+async def test_a_run_that_cannot_be_resumed_is_a_conflict_with_its_reason(reason: str) -> None:
+    server = RawServer(long_log(1), refuse=(409, {"detail": "because", "code": reason}))
+    async with serving(server), client_of(server) as client:
+        for call in (client.resume(RUN_ID), anext(client.resume_raw(RUN_ID))):
+            with pytest.raises(Conflict, match="because") as caught:
+                await call
+            assert caught.value.reason == reason
+
+
+async def test_a_problem_tells_each_mistake_once() -> None:
+    errors = [{"pointer": "/a", "detail": "one"}, {"pointer": "/b", "detail": "two"}]
+    server = RawServer(long_log(1), refuse=(422, {"detail": "It does not fit: one.", "errors": errors}))
+    async with serving(server), client_of(server) as client:
+        with pytest.raises(InvalidRequest) as caught:
+            await client.create("q")
+    assert caught.value.message == "It does not fit: one.; /b: two"
+
+
 async def test_plain_calls() -> None:
     server = RawServer(long_log(1))
     async with serving(server), client_of(server) as client:

@@ -14,11 +14,14 @@ from runtime.errors import Conflict, InvalidRequest, StoreUnavailable
 from runtime.events.envelope import Money, Record, Stored
 from runtime.log.log import Log, NewRun, Outcome, Run, Write, Written
 from runtime.log.memory import MemoryLog
+from runtime.log.postgres import PostgresLog
 from runtime.log.sqlite import SqliteLog
+from tests.fakes.postgres import emptied_database
 
 ACCEPTED = Record("run.accepted", "status", None, b'{"type":"run.accepted"}')
 STARTED = Record("run.started", "system", None, b"{}")
 DELTA = Record("turn.delta", "token", "s1", b'{"text":"a"}')
+TURN_DONE = Record("turn.completed", "object", "s1", b"{}")
 STAGE_DONE = Record("stage.completed", "status", "s1", b"{}")
 COMPLETED = Record("run.completed", "status", None, b"{}")
 FAILED = Record("run.failed", "error", None, b"{}")
@@ -32,9 +35,16 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 async def log(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> AsyncIterator[Log]:
-    log: Log = MemoryLog(clock) if request.param == "memory" else SqliteLog(tmp_path / "log.db", clock)
+    log: Log
+    match request.param:
+        case "memory":
+            log = MemoryLog(clock)
+        case "sqlite":
+            log = SqliteLog(tmp_path / "log.db", clock)
+        case _:
+            log = PostgresLog(await emptied_database(), clock)
     await log.open()
     yield log
     await log.close()
@@ -580,6 +590,21 @@ async def test_claim_from_an_executor_said_to_be_lost_is_a_takeover(log: Log) ->
     (taken,) = await log.claim(None, executor="e2")
     assert (taken.owner, taken.takeovers) == ("e2", 1)
     assert not (await log.renew("e1", ttl_s=10.0)).alive
+
+
+async def test_takeovers_count_from_the_last_progress(log: Log) -> None:
+    await owned(log, executor="e0")
+    after = 1
+    for number, progress in enumerate((False, False, True, False), start=1):
+        await log.release(f"e{number - 1}", lost=True)
+        await log.renew(f"e{number}", ttl_s=10.0)
+        (run,) = await log.claim("r1", executor=f"e{number}")
+        records = (DELTA, TURN_DONE if progress else DELTA)
+        await log.append([write("r1", after, *records, epoch=run.epoch, publisher=f"p{number}")])
+        after += 2
+        now = await log.get("r1")
+        assert now is not None
+        assert (run.takeovers, now.takeovers) == [(1, 1), (2, 2), (3, 0), (1, 1)][number - 1]
 
 
 async def test_executor_owns_its_unfinished_runs_alone(log: Log) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from runtime.agents.agent import Agent
-from runtime.agents.request import PlanningRequest, PlanningResult, StageRequest, StageResult
+from runtime.agents.request import PlanningRequest, PlanningResult, StageLease, StageRequest, StageResult
 from runtime.errors import AgentLost
+from runtime.events.envelope import Envelope
+from runtime.recovery.losses import INNOCENT
+from runtime.tools.tool import tool
 from tests.executor.test_executor import script_with
 from tests.rig import Rig, running, types
 from tests.virtual_time import virtual_time
@@ -34,6 +38,9 @@ class Mortal:
 
     async def run_planning(self, request: PlanningRequest) -> PlanningResult:
         return await self._until_killed(self._agent.run_planning(request))
+
+    async def renew(self, leases: Sequence[StageLease]) -> frozenset[StageLease]:
+        return await self._agent.renew(leases)
 
     async def cancel(self, run_id: str) -> None:
         await self._agent.cancel(run_id)
@@ -74,26 +81,43 @@ async def test_a_lost_agents_stage_goes_on_from_the_log_in_the_same_run() -> Non
     assert rig.model.answered["research", 1] == rig.model.begun["research", 1] == 1
 
 
+@tool
+async def poison() -> str:
+    """Never answers: the test kills the process meanwhile."""
+    await asyncio.sleep(1e6)
+    return ""
+
+
+async def killed_each_time(rig: Rig, moment: tuple[str, str], times: int) -> list[Envelope]:
+    """Kill the agent each time ``moment`` has come once more; the run's log at its end."""
+    agent = mortal(rig, "research")
+    await rig.ask()
+    for dispatch in range(1, times + 1):
+        await rig.when("r1", lambda seen, n=dispatch: seen.count(moment) >= n)
+        agent.kill()
+    return await rig.ended()
+
+
 @virtual_time
-async def test_an_agent_that_dies_every_time_fails_its_stage_and_not_for_ever() -> None:
-    async with running(script_with(before=SLOW_ANALYSIS)) as rig:
-        agent = mortal(rig, "analysis")
-        await rig.ask()
-        for dispatch in range(1, 6):
-            await rig.when("r1", lambda seen, n=dispatch: seen.count(("turn.started", "weigh")) >= n)
-            agent.kill()
-        log = await rig.ended()
+async def test_a_stage_whose_tool_kills_its_agent_every_time_fails_after_five_losses() -> None:
+    calling = '[[turn]]\nagent = "research"\ntext = "Let me see. "\n[[turn.tool_calls]]\nname = "poison"\ninput = {}'
+    async with running(script_with(before=calling), tools=(poison,)) as rig:
+        log = await killed_each_time(rig, ("stage.dispatched", "find"), 5)
     (failed,) = [e.event for e in log if e.event.type == "stage.failed"]
     assert (failed.code, failed.attempts) == ("agent_lost", 1)
-    assert [e.event.dispatch for e in log if e.event.type == "stage.dispatched" and e.stage == "weigh"] == [
-        1,
-        2,
-        3,
-        4,
-        5,
-        6,
-    ]
-    assert log[-1].event.type == "run.completed", "a middle stage without a result is worked around"
+    dispatches = [e.event.dispatch for e in log if e.event.type == "stage.dispatched" and e.stage == "find"]
+    assert dispatches == [1, 2, 3, 4, 5, 6]
+
+
+@virtual_time
+async def test_a_stage_that_only_loses_its_agent_to_others_is_given_up_much_later() -> None:
+    slow = '[[turn]]\nagent = "research"\nrate = 2\ntext = "one two three four five six seven eight nine ten"'
+    async with running(script_with(before=slow)) as rig:
+        log = await killed_each_time(rig, ("turn.started", "find"), INNOCENT)
+    (failed,) = [e.event for e in log if e.event.type == "stage.failed"]
+    assert failed.code == "agent_lost"
+    retries = [e.event.attempt for e in log if e.event.type == "recovery.retrying"]
+    assert retries == list(range(1, INNOCENT))
 
 
 @virtual_time

@@ -131,7 +131,7 @@ def test_no_more_stages_run_side_by_side_than_allowed(parallel: int, running: Se
         ("stream_broken", "model", True),
         ("model_unauthorized", "model", False),
         ("request_rejected", "model", False),
-        ("refused", "agent", False),
+        ("refused", "model", False),
         ("stage_timeout", "agent", True),
     ],
 )
@@ -142,7 +142,9 @@ def test_a_failed_run_says_where_it_failed_and_whether_another_try_helps(
     assert isinstance(given, Finish)
     event = given.event
     assert isinstance(event, ev.RunFailed)
-    assert (event.code, event.layer, event.retryable, event.resume.possible) == (code, layer, retryable, retryable)
+    assert (event.code, event.layer, event.retryable) == (code, layer, retryable)
+    assert event.resume.possible
+    assert event.resume.how.startswith("POST /v1/runs/r1/resume" if retryable else "First change what the message")
     assert [output.stage for output in event.completed] == ["b"]
 
 

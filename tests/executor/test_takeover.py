@@ -78,6 +78,37 @@ async def test_an_executor_that_stops_in_order_hands_over_at_once() -> None:
 
 
 @virtual_time
+async def test_an_executor_that_drains_ends_its_runs_and_takes_no_more() -> None:
+    async with running(script_with(before=SLOW_ANALYSIS)) as rig:
+        await rig.ask()
+        await rig.when("r1", lambda seen: ("turn.delta", "weigh") in seen)
+        stopping = asyncio.create_task(rig.executors[0].stop(drain_s=60.0))
+        await asyncio.sleep(0.1)
+        await rig.ask("r2", begin=False)
+        assert not await rig.executors[0].begin("r2")
+        await stopping
+        log = await rig.events()
+        late = await rig.portal.get("r2")
+    assert (log[-1].type, log[-1].epoch) == ("run.completed", 1)
+    assert late is not None and late.status == "accepted"
+
+
+@virtual_time
+async def test_a_drain_that_takes_too_long_hands_the_run_over() -> None:
+    async with running(script_with(before=SLOW_ANALYSIS)) as rig:
+        await rig.ask()
+        await rig.when("r1", lambda seen: ("turn.delta", "weigh") in seen)
+        await rig.executors[0].stop(drain_s=1.0)
+        handed_over = await rig.portal.get("r1")
+        assert handed_over is not None
+        assert (handed_over.status, handed_over.owner) == ("running", None)
+        await rig.put_process()
+        log = await rig.ended()
+    assert log[-1].event.type == "run.completed"
+    assert "recovery.resumed" not in types(log), "a hand-over is no takeover"
+
+
+@virtual_time
 async def test_completed_planning_turns_are_not_repeated_after_a_takeover() -> None:
     async with running(script_with(before=SLOW_PLANNER)) as rig:
         await rig.ask()

@@ -1,6 +1,7 @@
 """The faults of the model-fault matrix (JOURNAL.md, end of section 2) and more, each chosen by the model's name.
 
-``fault-NAME`` always fails so; ``flaky-K-NAME`` fails the first K calls and then answers.
+``fault-NAME`` always fails so; ``flaky-K-NAME`` fails the first K calls and then answers; ``late-K-NAME`` answers the first
+K calls and then fails for good.
 """
 
 from __future__ import annotations
@@ -164,6 +165,9 @@ MATRIX: dict[str, Fault] = {
 """The 21 of the matrix."""
 
 FAULTS: dict[str, Fault] = MATRIX | {
+    "429-600": _limited(retry_after="600"),
+    "429-7200": _limited(retry_after="7200"),
+    "400-retry": refusing(400, "invalid_request_error", {"x-should-retry": "true"}),
     "400": refusing(400, "invalid_request_error", words="messages: at least one message is required"),
     "401": repeats_key,
     "402": refusing(402, "billing_error"),

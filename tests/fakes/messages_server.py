@@ -7,9 +7,9 @@ In a test::
 
 As a process: ``python tests/fakes/messages_server.py --port 0`` prints ``listening on PORT``.
 
-Models: ``fault-NAME`` and ``flaky-K-NAME`` (:mod:`tests.fakes.messages_faults`); ``rate-50`` and ``rate-50x400`` speak
-at 50 tokens a second (400 words long); a name in ``recordings`` gets those bytes; any other is the assistant of
-:mod:`tests.fakes.messages_assistant` at ``token_rate``. ``GET /calls`` gives the calls as JSON.
+Models: ``fault-NAME``, ``flaky-K-NAME`` and ``late-K-NAME`` (:mod:`tests.fakes.messages_faults`); ``rate-50`` and
+``rate-50x400`` speak at 50 tokens a second (400 words long); a name in ``recordings`` gets those bytes; any other is the
+assistant of :mod:`tests.fakes.messages_assistant` at ``token_rate``. ``GET /calls`` gives the calls as JSON.
 """
 
 from __future__ import annotations
@@ -220,8 +220,10 @@ class MessagesServer:
         self._seen[model] += 1
         if model.startswith("fault-"):
             return faults.FAULTS[model.removeprefix("fault-")]
-        flaky = re.fullmatch(r"flaky-(\d+)-(.+)", model)
-        return faults.FAULTS[flaky[2]] if flaky and self._seen[model] <= int(flaky[1]) else None
+        if (some := re.fullmatch(r"(flaky|late)-(\d+)-(.+)", model)) is None:
+            return None
+        among_the_first = self._seen[model] <= int(some[2])
+        return faults.FAULTS[some[3]] if among_the_first == (some[1] == "flaky") else None
 
     async def _replay(self, connection: Connection, recording: bytes) -> None:
         await connection.stream()

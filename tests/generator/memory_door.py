@@ -56,6 +56,8 @@ class MemoryDoor:
             on_disconnect=new.on_disconnect,
             grace_s=new.grace_s,
             takeovers=0,
+            budget=new.budget,
+            day_budget=new.day_budget,
         )
         self.events[new.run_id] = []
         for record in new.records:

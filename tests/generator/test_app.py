@@ -1,7 +1,5 @@
 import asyncio
-import itertools
 import json
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,75 +8,16 @@ import pytest
 from starlette.applications import Starlette
 from starlette.types import Message
 
-from runtime.clock import ManualClock
 from runtime.config import Settings
 from runtime.events import catalog as ev
 from runtime.events.codec import parse_public
 from runtime.events.envelope import Draft
-from runtime.events.plan import Plan, Todo
 from runtime.generator.app import build_app
 from runtime.generator.contract import RunSnapshot
 from runtime.generator.sse import COME_BACK, OPENING
 from tests.generator.driver import Exchange, http_scope
 from tests.generator.memory_door import MemoryDoor
-
-UNKNOWN = "99999999-9999-4999-8999-999999999999"
-STREAM = ("Accept", "text/event-stream")
-JSON = ("Content-Type", "application/json")
-
-
-def ids() -> Iterator[str]:
-    return (f"00000000-0000-4000-8000-{n:012x}" for n in itertools.count(1))
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path, model="offline", max_body_bytes=4096, heartbeat_s=0.05, max_streams=3)
-
-
-@pytest.fixture
-def door() -> MemoryDoor:
-    return MemoryDoor(ManualClock(), max_readers=2)
-
-
-@pytest.fixture
-def app(door: MemoryDoor, settings: Settings) -> Starlette:
-    return build_app(door, settings, clock=door.clock, new_id=ids().__next__)
-
-
-@pytest.fixture
-async def http(app: Starlette) -> AsyncIterator[httpx2.AsyncClient]:
-    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
-        yield client
-
-
-async def ask(http: httpx2.AsyncClient, **body: object) -> str:
-    response = await http.post("/v1/runs", json={"input": "Why?", **body})
-    assert response.status_code == 202, response.text
-    return str(response.json()["run_id"])
-
-
-async def whole_run(door: MemoryDoor, run_id: str) -> None:
-    plan = Plan(todos=(Todo(id="t1", title="Find", agent="research"), Todo(id="t2", title="Write", agent="writing")))
-    output = ev.StageCompleted(
-        index=1, of=2, title="Find", todo="t1", output="Found.", summary="s", context="c", partial=True
-    )
-    citation = ev.CitationAdded(source_id="1", title="Guide", location="guide.md:3", quote="So it is.")
-    await door.publish(
-        run_id,
-        Draft(ev.RunStarted(epoch=1, owner="e1", code_version="1", models={"research": "offline"})),
-        Draft(ev.AgentStarted(model="offline"), agent="planner"),
-        Draft(ev.AgentCompleted(ms=5), agent="planner"),
-        Draft(ev.TitleSet(title="A title"), agent="titler"),
-        Draft(ev.GuardrailVerdict(allowed=True, category="none", reason="fine"), agent="guardrail"),
-        Draft(ev.PlanCommitted(plan=plan)),
-        Draft(ev.StageStarted(index=1, of=2, title="Find", todo="t1"), stage="t1", agent="research"),
-        *(Draft(ev.TurnDelta(text=f"w{n}\n"), stage="t1", agent="research", turn=1, attempt=1) for n in range(5)),
-        Draft(citation, stage="t1", agent="research"),
-        Draft(output, stage="t1", agent="research"),
-    )
-
+from tests.generator.runs_by_door import JSON, STREAM, UNKNOWN, ask, team, whole_run
 
 # --- creating --------------------------------------------------------------------------------------------------------
 
@@ -170,7 +109,7 @@ async def test_documents_are_an_existing_folder(
         assert "name an existing folder" in response.json()["detail"]
         assert response.json()["errors"][0]["pointer"] == "/documents"
     configured = build_app(
-        door, settings.model_copy(update={"documents": tmp_path}), clock=door.clock, new_id=lambda: UNKNOWN
+        door, settings.model_copy(update={"documents": tmp_path}), clock=door.clock, new_id=lambda: UNKNOWN, team=team
     )
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=configured), base_url="http://localhost") as other:
         await ask(other)
@@ -244,7 +183,9 @@ async def test_snapshot_of_a_failed_run_tells_what_was_completed(http: httpx2.As
         "retryable": True,
         "completed": ["t1"],
     }
-    assert body["resume"] == {"possible": True, "how": "Ask again."}
+    href = f"/v1/runs/{run_id}/resume"
+    assert body["resume"] == {"possible": True, "how": "Ask again.", "href": href, "from_stage": "t2"}
+    assert body["links"]["resume"] == href
     expired = await ask(http)
     await door.publish(expired, Draft(ev.RunExpired(message="too long", resume=hint)))
     assert (await http.get(f"/v1/runs/{expired}")).json()["error"]["code"] == "run_expired"
@@ -368,6 +309,7 @@ async def test_all_that_is_not_there_is_one_answer(http: httpx2.AsyncClient, doo
     answers = [await http.get(f"/v1/runs/{name}") for name in names]
     answers += [await http.get(f"/v1/runs/{name}/events") for name in names]
     answers += [await http.post(f"/v1/runs/{name}/cancel") for name in names]
+    answers += [await http.post(f"/v1/runs/{name}/resume") for name in names]
     answers += [await http.get("/nowhere"), await http.post("/v1/run"), await http.get("/v1/runs/")]
     assert {response.status_code for response in answers} == {404}
     assert len({response.content for response in answers}) == 1

@@ -6,8 +6,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
 from runtime.generator.body import MAX_DEPTH, parse_json, read_body, validate
-from runtime.generator.contract import CreateRun
 from runtime.generator.problems import Refusal
+from runtime.generator.requests import CreateRun
 from tests.generator.driver import http_scope
 
 JSON = ("Content-Type", "application/json")

@@ -1,8 +1,8 @@
 import pytest
 
 from runtime.generator.body import validate
-from runtime.generator.contract import CreateRun
 from runtime.generator.problems import Refusal
+from runtime.generator.requests import CreateRun
 
 
 def test_defaults() -> None:

@@ -29,7 +29,11 @@ def references(node: Any) -> Iterator[str]:
 @pytest.fixture
 async def http(tmp_path: Path) -> Any:
     app = build_app(
-        MemoryDoor(ManualClock()), Settings(data_dir=tmp_path, model="offline"), clock=ManualClock(), new_id=new_id
+        MemoryDoor(ManualClock()),
+        Settings(data_dir=tmp_path, model="offline"),
+        clock=ManualClock(),
+        new_id=new_id,
+        team=tuple,
     )
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://localhost") as client:
         client.app = app  # type: ignore[attr-defined]

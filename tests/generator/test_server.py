@@ -31,7 +31,7 @@ def door() -> MemoryDoor:
 @pytest.fixture
 async def port(door: MemoryDoor, tmp_path: Path) -> AsyncIterator[int]:
     settings = Settings(data_dir=tmp_path, model="offline", heartbeat_s=0.05)
-    app = build_app(door, settings, clock=door.clock, new_id=new_id)
+    app = build_app(door, settings, clock=door.clock, new_id=new_id, team=tuple)
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="off", ws="none")
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())

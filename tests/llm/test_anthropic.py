@@ -50,6 +50,9 @@ RAISES: dict[str, type[errors.ModelError]] = {
     "429-date": errors.ModelRateLimited,
     "429-garbage": errors.ModelRateLimited,
     "429-ms": errors.ModelRateLimited,
+    "429-600": errors.ModelRateLimited,
+    "429-7200": errors.ModelRateLimited,
+    "400-retry": errors.ModelOverloaded,
     "429-negative": errors.ModelRateLimited,
     "529": errors.ModelOverloaded,
     "500": errors.ModelOverloaded,
@@ -72,7 +75,7 @@ RAISES: dict[str, type[errors.ModelError]] = {
     "first-ping-stall": errors.ModelTimeout,
     "408": errors.ModelTimeout,
     "malformed-sse": errors.ModelProtocolError,
-    "unknown-stop": errors.ModelProtocolError,
+    "unknown-stop": errors.ModelStopUnknown,
     "page": errors.ModelProtocolError,
     "400": errors.ModelRequestRejected,
     "404": errors.ModelRequestRejected,
@@ -81,6 +84,11 @@ RAISES: dict[str, type[errors.ModelError]] = {
     "402": errors.ModelUnauthorized,
     "403": errors.ModelUnauthorized,
 }
+UNBILLED = frozenset(RAISES) & {
+    *("429-0.2", "429-90", "429-date", "429-garbage", "429-ms", "429-negative", "429-600", "429-7200"),
+    *("529", "500", "500-no-retry", "409", "400", "400-retry", "401", "402", "403", "404", "413"),
+}
+"""Refused outright: the provider did no work. Not among them: what a proxy says (408, 502), silence, and all in mid-stream."""
 COMPLETES: dict[str, tuple[str, int]] = {
     "cut-tool-json": ("tool_use", 1),
     "cut-tool-json-max-tokens": ("max_tokens", 1),
@@ -107,6 +115,7 @@ async def test_a_fault_is_one_error_after_one_call(server: MessagesServer, clien
     with pytest.raises(errors.ModelError) as caught:
         await play(client, asking(f"fault-{fault}"))
     assert type(caught.value) is RAISES[fault]
+    assert caught.value.unbilled == (fault in UNBILLED)
     assert KEY not in caught.value.message
     assert 10 < len(caught.value.message) < 500
     assert len(server.calls) == 1
@@ -153,6 +162,7 @@ async def test_nothing_listening_names_the_address_and_the_remedy() -> None:
             await play(lonely, asking("m"))
         await lonely.aclose()
     assert "secret" not in caught.value.message
+    assert caught.value.unbilled
 
 
 async def test_an_address_that_does_not_answer_is_a_timeout() -> None:
@@ -163,8 +173,9 @@ async def test_an_address_that_does_not_answer_is_a_timeout() -> None:
             waiting.setblocking(False)
             waiting.connect_ex(full.getsockname())
         client = AnthropicClient(KEY, f"http://127.0.0.1:{full.getsockname()[1]}", SystemClock(), 0.2)
-        with pytest.raises(errors.ModelTimeout, match=r"no connection .* within 0\.2 s"):
+        with pytest.raises(errors.ModelTimeout, match=r"no connection .* within 0\.2 s") as caught:
             await play(client, asking("m"))
+        assert caught.value.unbilled
         await client.aclose()
 
 

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from runtime import errors
 from runtime.errors import ModelError
-from runtime.recovery.policy import FallBack, GiveUp, LimitPolicy, Retry, RetryPolicy
+from runtime.recovery.policy import FallBack, GiveUp, LimitPolicy, Park, Retry, RetryPolicy, trips_breaker
 
 POLICY = RetryPolicy()
+ALL = [*ModelError.__subclasses__(), errors.ModelStopUnknown]
 PASSING = [k for k in ModelError.__subclasses__() if k.retryable]
 LASTING = [k for k in ModelError.__subclasses__() if not k.retryable]
 
@@ -20,7 +21,7 @@ def decided(error: ModelError, attempt: int = 1, models_left: int = 0, jitter: f
 
 
 def test_every_kind_of_failure_is_in_the_table() -> None:
-    names = {"RateLimited", "Overloaded", "Timeout", "StreamBroken", "Unreachable", "ProtocolError"}
+    names = {"RateLimited", "Overloaded", "Timeout", "StreamBroken", "Unreachable", "ProtocolError", "BreakerOpen"}
     assert {k.__name__.removeprefix("Model") for k in PASSING} == names
     assert {k.__name__.removeprefix("Model") for k in LASTING} == {"RequestRejected", "Unauthorized", "Refused"}
 
@@ -64,9 +65,32 @@ def test_what_the_provider_asks_for_is_obeyed_to_the_letter(seconds: float) -> N
     assert decided(errors.ModelRateLimited("x", seconds), attempt=3, models_left=2) == Retry(seconds)
 
 
-def test_a_pause_too_long_for_a_person_goes_to_the_next_model_or_gives_up() -> None:
+@pytest.mark.parametrize("attempt", [1, 4])
+def test_a_pause_too_long_for_a_person_goes_to_the_next_model_or_parks_the_run(attempt: int) -> None:
     error = errors.ModelRateLimited("x", 120.1)
+    assert decided(error, attempt, models_left=1) == FallBack()
+    assert decided(error, attempt, models_left=0) == Park(120.1)
+
+
+def test_a_run_is_parked_for_an_hour_at_most() -> None:
+    assert decided(errors.ModelRateLimited("x", 3600.0)) == Park(3600.0)
+    assert decided(errors.ModelRateLimited("x", 3600.1)) == GiveUp()
+
+
+def test_an_open_breaker_sends_to_the_next_model_at_once_and_is_waited_for_only_without_one() -> None:
+    error = errors.ModelBreakerOpen("x", 12.0)
+    assert decided(error, models_left=1) == FallBack()
+    assert [decided(error, attempt=n) for n in (1, 2, 3, 4)] == [Retry(12.0)] * 3 + [GiveUp()]
+
+
+def test_a_stop_reason_that_is_not_known_is_never_repeated_on_the_same_model() -> None:
+    error = errors.ModelStopUnknown("x")
     assert (decided(error, models_left=1), decided(error, models_left=0)) == (FallBack(), GiveUp())
+
+
+def test_which_failures_say_that_a_model_is_down() -> None:
+    tripping = {kind.__name__.removeprefix("Model") for kind in ALL if trips_breaker(kind("x"))}
+    assert tripping == {"Overloaded", "Timeout", "StreamBroken", "Unreachable", "ProtocolError"}
 
 
 def test_the_last_attempt_is_the_last_whatever_the_provider_asks_for() -> None:

@@ -7,7 +7,7 @@ import contextvars
 import datetime
 import sys
 import threading
-from collections.abc import Iterator
+import time
 from typing import Annotated, Any
 
 import pytest
@@ -15,7 +15,9 @@ from pydantic import BaseModel, Field
 
 from runtime.clock import ManualClock, SystemClock
 from runtime.errors import ToolFailed
-from runtime.tools.invoke import MAX_RESULT_BYTES, Invocation, LocalToolRunner, ToolRunner
+from runtime.tools.answers import MAX_RESULT_BYTES
+from runtime.tools.invoke import Invocation, LocalToolRunner, ToolRunner
+from runtime.tools.threads import LEFT_BEHIND
 from runtime.tools.tool import Citation, Tool, ToolContext, ToolResult, tool
 
 CONTEXT = ToolContext(run_id="r", stage="s")
@@ -27,10 +29,8 @@ class Point(BaseModel):
 
 
 @pytest.fixture
-def runner() -> Iterator[ToolRunner]:
-    local = LocalToolRunner(SystemClock(), threads=2)
-    yield local
-    local.close()
+def runner() -> ToolRunner:
+    return LocalToolRunner(SystemClock(), threads=2)
 
 
 @tool
@@ -201,11 +201,11 @@ async def test_slow_tools_are_given_up() -> None:
     try:
         for slow in (slow_async, slow_sync):
             done = await runner.run(slow, {}, CONTEXT)
-            assert done == Invocation(f"{slow.name} took longer than 0.05 s and was given up", True, (), done.ms)
+            words = f"{slow.name} took longer than 0.05 s and was given up"
+            assert done == Invocation(words, True, (), done.ms, "timed_out")
             assert done.ms >= 40
     finally:
         let_go.set()
-        runner.close()
 
 
 async def test_cancelling_the_caller_cancels_the_tool(runner: ToolRunner) -> None:
@@ -252,10 +252,132 @@ async def test_time_is_taken_from_the_clock() -> None:
     clock = ManualClock()
     runner = LocalToolRunner(clock)
     done = await runner.run(answering(lambda: clock.advance(1.5)), {}, CONTEXT)
-    runner.close()
     assert done.ms == 1500
 
 
 def test_python_still_limits_long_integers() -> None:
     """The 5,000-digit case above rests on it."""
     assert sys.get_int_max_str_digits() == 4300
+
+
+# --- tools that do not end -------------------------------------------------------------------------------------------
+
+
+async def test_hung_calls_give_their_places_back(runner: ToolRunner) -> None:
+    """Twice as many as there are places hang at a time: the next call runs at once all the same."""
+    let_go = threading.Event()
+
+    @tool(timeout_s=0.05)
+    def hang() -> str:
+        """Hang."""
+        let_go.wait(30)
+        return ""
+
+    try:
+        hung = await asyncio.gather(*(runner.run(hang, {}, CONTEXT) for _ in range(4)))
+        assert [done.ending for done in hung] == ["timed_out"] * 4, "there are two places: each had its turn"
+        assert (await runner.run(answering("fine"), {}, CONTEXT)).text == "fine"
+    finally:
+        let_go.set()
+
+
+async def test_a_tool_that_always_hangs_is_refused_alone_until_its_threads_end() -> None:
+    let_go = threading.Event()
+    runner = LocalToolRunner(SystemClock())
+    runs: list[int] = []
+
+    @tool(timeout_s=0.02)
+    def hang() -> str:
+        """Hang."""
+        runs.append(1)
+        let_go.wait(30)
+        return "done"
+
+    try:
+        for _ in range(LEFT_BEHIND):
+            assert (await runner.run(hang, {}, CONTEXT)).ending == "timed_out"
+        refused = await runner.run(hang, {}, CONTEXT)
+        assert (refused.ending, refused.is_error, len(runs)) == ("not_begun", True, LEFT_BEHIND)
+        assert refused.text == f"hang was not run: {LEFT_BEHIND} earlier calls of hang still hang"
+        assert (await runner.run(answering("fine"), {}, CONTEXT)).text == "fine"
+    finally:
+        let_go.set()
+    async with asyncio.timeout(10):
+        while (await runner.run(hang, {}, CONTEXT)).ending != "answered":
+            await asyncio.sleep(0.01)
+
+
+async def test_waiting_for_a_place_is_not_the_tools_own_time() -> None:
+    runner = LocalToolRunner(SystemClock(), threads=1)
+
+    @tool(timeout_s=0.25)
+    def doze() -> str:
+        """Doze."""
+        time.sleep(0.15)
+        return "slept"
+
+    done = await asyncio.gather(*(runner.run(doze, {}, CONTEXT) for _ in range(4)))
+    assert [d.text for d in done] == ["slept"] * 4
+
+
+async def test_an_async_tool_that_swallows_its_cancellation_is_left_to_itself(
+    runner: ToolRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.tools.invoke.OBEY_WITHIN_S", 0.05)
+    let_go = asyncio.Event()
+
+    @tool(timeout_s=0.05)
+    async def stubborn() -> str:
+        """Ignore everybody."""
+        while not let_go.is_set():
+            try:
+                await let_go.wait()
+            except asyncio.CancelledError:
+                continue
+        return ""
+
+    started = time.monotonic()
+    assert (await runner.run(stubborn, {}, CONTEXT)).ending == "timed_out"
+    task = asyncio.create_task(runner.run(stubborn, {}, CONTEXT))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert time.monotonic() - started < 2.0, "nobody waits for it"
+    let_go.set()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("by", ["cancel", "timeout"])
+async def test_a_sync_tool_can_see_that_nobody_waits_for_it_any_more(runner: ToolRunner, by: str) -> None:
+    begun, seen = threading.Event(), threading.Event()
+
+    def looks(context: ToolContext) -> str:
+        """Look."""
+        assert not context.cancelled()
+        begun.set()
+        while not context.cancelled():
+            time.sleep(0.005)
+        seen.set()
+        return ""
+
+    task = asyncio.create_task(runner.run(tool(timeout_s=0.1 if by == "timeout" else 60)(looks), {}, CONTEXT))
+    assert await asyncio.to_thread(begun.wait, 10)
+    if by == "cancel":
+        task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert await asyncio.to_thread(seen.wait, 10)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), GeneratorExit()])
+async def test_whatever_a_thread_raises_is_an_answer(runner: ToolRunner, error: BaseException) -> None:
+    done = await runner.run(raising(error, is_async=False), {}, CONTEXT)
+    assert type(error).__name__ in done.text
+
+
+async def test_how_a_call_ended_says_whether_there_may_have_been_an_effect(runner: ToolRunner) -> None:
+    unfit = await runner.run(add, {"a": "x"}, CONTEXT)
+    failed = await runner.run(raising(ValueError("no"), is_async=True), {}, CONTEXT)
+    fine = await runner.run(add, {"a": 1}, CONTEXT)
+    assert [d.ending for d in (unfit, failed, fine)] == ["not_begun", "answered", "answered"]
+    assert not any(d.in_doubt for d in (unfit, failed, fine))

@@ -277,4 +277,3 @@ async def test_tools_run_through_the_runner(context: ToolContext) -> None:
     assert refused.text == "read_document failed: '../outside.md' leaves the documents folder; give a path inside it"
     for arguments in ({"query": "x", "limit": 0}, {"query": "x", "limit": 21}, {"query": 3}):
         assert (await runner.run(search_documents, arguments, context)).is_error
-    runner.close()

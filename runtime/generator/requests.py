@@ -1,0 +1,62 @@
+"""The native API in types: what may be sent (``contract`` is what is answered).
+
+Requests are closed and strict: an unknown field, ``"5"`` for 5 or ``true`` for 1 is refused (SECURITY.md 1).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from runtime.events.plan import Identifier, Plan
+from runtime.generator.contract import Body, OnDisconnect
+
+MetadataKey = Annotated[str, Field(min_length=1, max_length=64)]
+MetadataValue = Annotated[str, Field(max_length=512)]
+Deadline = Annotated[float, Field(ge=1, le=86_400)]
+Grace = Annotated[float, Field(ge=0, le=3600)]
+Budget = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+
+
+class CreateRun(Body):
+    """A question, and the conditions under which it is worked on."""
+
+    input: Annotated[str, Field(min_length=1, max_length=20_000, json_schema_extra={"pattern": r"\S"})]
+    """The question; not blank."""
+    documents: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    """A folder on the server whose documents the agents may search; the server's own choice when left out."""
+    conversation_id: Identifier | None = None
+    on_disconnect: OnDisconnect | None = None
+    """Default: ``cancel`` when the answer is a stream, ``continue`` when it is a 202."""
+    grace_s: Grace = 30.0
+    """How long the last reader may be gone before ``cancel`` takes effect."""
+    deadline_s: Deadline = 3600.0
+    """How long the run may take."""
+    budget_usd: Budget | None = None
+    """US dollars the run may spend on models; no limit of its own when left out."""
+    metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)] = {}
+    """The caller's own notes; kept with the run, never read by it."""
+
+    @field_validator("input")
+    @classmethod
+    def _not_blank(cls, text: str) -> str:
+        if not text.strip():
+            raise ValueError("must not be blank")
+        return text
+
+
+class ResumeRun(Body):
+    """How a new run goes on from an ended one; what is left out is as it was there."""
+
+    from_stage: Identifier | None = None
+    """This step and what depends on it are run again, also when they were completed."""
+    plan: Plan | None = None
+    """Takes the place of the ended run's plan; steps that stand unchanged in it keep their results."""
+    budget_usd: Budget | None = None
+    """For the new run alone: what the ended one spent is not counted again."""
+    deadline_s: Deadline | None = None
+    """Counted from now."""
+    on_disconnect: OnDisconnect | None = None
+    """Default: ``cancel`` when the answer is a stream, ``continue`` when it is a 201."""
+    grace_s: Grace | None = None

@@ -1,0 +1,101 @@
+"""From a model's arguments to a function's, and from what came of it to words for the model. Pure but for the log lines."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from runtime.errors import HeadraceError
+from runtime.telemetry import logger
+from runtime.tools.tool import Tool, ToolResult
+
+MAX_RESULT_BYTES = 32 * 1024
+"""Of a result's text: about 8,000 tokens, twice what read_document gives."""
+_MISTAKES = 5
+"""Mistakes told at once; a model mends no more."""
+_MESSAGE = 500
+"""Characters of an exception's message the model reads."""
+_UNSENDABLE = {0: None} | dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}")
+"""NUL and lone surrogates, which PostgreSQL and UTF-8 do not take (SECURITY.md 1)."""
+_ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)  # Any: what a user's tool returns
+
+_log = logger("tools")
+
+
+class Unfit(Exception):
+    """Arguments that do not fit, or a result that JSON cannot hold, in words for the model."""
+
+
+def problem_of(tool: Tool, arguments: dict[str, Any]) -> str | None:
+    """What is wrong with ``arguments``, in words for the model; None if they fit."""
+    try:
+        values_of(tool, arguments)
+    except Unfit as error:
+        return str(error)
+    return None
+
+
+def values_of(tool: Tool, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The function's keyword arguments. Raises :class:`Unfit`.
+
+    By way of JSON text, so that the rules are JSON's: ``"5"`` is no number, ``true`` is none either, but a list may be a
+    tuple and a string a date.
+    """
+    try:
+        model = tool.arguments.model_validate_json(json.dumps(arguments, allow_nan=False), strict=True)
+    except ValidationError as error:
+        raise Unfit(_mistakes(tool, error)) from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Unfit(f"the arguments of {tool.name} are no JSON: {error}"[:_MESSAGE]) from error
+    return {field.alias or name: getattr(model, name) for name, field in tool.arguments.model_fields.items()}
+
+
+def _mistakes(tool: Tool, error: ValidationError) -> str:
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    lines = [
+        f"- {'.'.join(str(part) for part in p['loc'][:6]) or 'arguments'}: {p['msg']}"[:300]
+        for p in problems[:_MISTAKES]
+    ]
+    if len(problems) > _MISTAKES:
+        lines.append(f"- and {len(problems) - _MISTAKES} more")
+    known = ", ".join(field.alias or name for name, field in tool.arguments.model_fields.items()) or "none"
+    return "\n".join([f"{tool.name} was not run, its arguments do not fit:", *lines, f"Its parameters: {known}."])
+
+
+def told(tool: Tool, run_id: str, error: BaseException) -> str:
+    """An exception in words for the model; the traceback is for the log only. Our own errors already speak to the reader."""
+    if isinstance(error, Unfit):
+        return str(error)
+    _log.warning("tool %s failed (run %s)", tool.name, run_id, exc_info=error)
+    if isinstance(error, HeadraceError):
+        return f"{tool.name} failed: {error.message or error.code}"[:_MESSAGE]
+    return f"{tool.name} failed: {type(error).__name__}: {error}"[:_MESSAGE].rstrip(": ")
+
+
+def result_of(value: object) -> ToolResult:
+    """What a function returned, as a result. Raises :class:`Unfit` when JSON cannot hold it."""
+    if isinstance(value, ToolResult):
+        return value
+    if value is None:
+        return ToolResult("(no result)")
+    if isinstance(value, str):
+        return ToolResult(value)
+    try:
+        if isinstance(value, BaseModel):
+            return ToolResult(value.model_dump_json())
+        return ToolResult(_ANYTHING.dump_json(value).decode())
+    except (ValueError, TypeError, RecursionError) as error:
+        _log.warning("a tool returned %s, which JSON cannot hold", type(value).__name__, exc_info=error)
+        raise Unfit(f"the tool returned a {type(value).__name__}, which JSON cannot hold") from error
+
+
+def bounded(text: str) -> str:
+    """``text`` as every store takes it, cut to :data:`MAX_RESULT_BYTES` with a note."""
+    clean = text.translate(_UNSENDABLE)
+    data = clean.encode()
+    if len(data) <= MAX_RESULT_BYTES:
+        return clean
+    note = f"\n... (cut: {len(data)} bytes in all; ask for less)"
+    return data[: MAX_RESULT_BYTES - len(note)].decode(errors="ignore") + note
