@@ -42,6 +42,9 @@ class Recorder:
             self.reconnects += 1
             await asyncio.sleep(AGAIN_S)
 
+    def heard(self, block: bytes) -> None:
+        """Every block as it comes, comments too: for tests that want to know more."""
+
     async def _connection(self, segment: Segment) -> bool:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         try:
@@ -66,6 +69,7 @@ class Recorder:
             gathered += chunk
             *blocks, gathered = gathered.split(b"\n\n")
             for block in blocks:
+                self.heard(block)
                 if not block.startswith(b"id: "):
                     continue
                 event_id = block[4 : block.index(b"\n")].decode()

@@ -12,12 +12,14 @@ import signal
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import psutil
 
 from runtime.events.envelope import Stored
+from runtime.failpoints import POINTS
 from tests.end_to_end.conftest import Served
 from tests.end_to_end.recorder import Recorder
 from tests.history import History, RunHistory
@@ -44,6 +46,11 @@ WEIGHTS = {
 }
 
 
+FIRE_WITHIN_S = 30.0
+"""How long a failpoint is left armed: runs come by all the time, unless what they need is just being restarted."""
+TRIES = 3
+
+
 @dataclass
 class Storm:
     """What happened, for the assertions and the report."""
@@ -56,6 +63,35 @@ class Storm:
     healed_at: float = 0.0
     ended_within_s: float = 0.0
     """From the last kill until every run had ended."""
+
+
+class Failpoints:
+    """All failpoints of a system, each armed once at a time: a point fires only while its marker is missing."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for point in POINTS:
+            self._marker(point).touch()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For the system's processes."""
+        armed = ",".join(f"{point}=exit" for point in POINTS)
+        return {"HEADRACE_FAILPOINTS": armed, "HEADRACE_FAILPOINTS_DIR": str(self._folder)}
+
+    async def fire(self, point: str) -> bool:
+        """Arm ``point`` and wait until a process has died there; False when none came by."""
+        self._marker(point).unlink()
+        for _ in range(int(FIRE_WITHIN_S / 0.05)):
+            if self._marker(point).exists():
+                return True
+            await asyncio.sleep(0.05)
+        self._marker(point).touch()
+        return False
+
+    def _marker(self, point: str) -> Path:
+        return self._folder / f"{point}.fired"
 
 
 def victims(system: Served, kind: str) -> list[int]:
@@ -127,11 +163,22 @@ async def _get(
 
 
 async def storm(
-    system: Served, *, seed: int, runs: int, clients: int, kills: int, at_once: int, gap_s: float, body: dict[str, Any]
+    system: Served,
+    *,
+    seed: int,
+    runs: int,
+    clients: int,
+    kills: int,
+    at_once: int,
+    gap_s: float,
+    body: dict[str, Any],
+    points: Failpoints | None = None,
+    each_point: int = 0,
 ) -> Storm:
-    """Runs, ``at_once`` of them at a time, each with ``clients`` readers, while ``kills`` processes are killed.
+    """Runs, ``at_once`` of them at a time, each with ``clients`` readers, while processes are killed.
 
-    At least ``runs`` of them, and new ones as long as the storm goes on.
+    At least ``runs`` of them, and new ones as long as the storm goes on. ``kills`` processes are chosen at random, and at
+    each of the failpoints ``each_point`` are lost at exactly that point, all in a random order.
     """
     chance = random.Random(seed)
     result = Storm(seed, History(seed))
@@ -150,10 +197,18 @@ async def storm(
                 await asyncio.gather(*(reader.follow() for reader in readers))
 
         async def nemesis() -> None:
-            kinds = list(WEIGHTS)
-            for _ in range(kills):
+            steps = chance.choices(list(WEIGHTS), list(WEIGHTS.values()), k=kills)
+            steps += [point for point in POINTS for _ in range(each_point if points else 0)]
+            chance.shuffle(steps)
+            for kind in steps:
                 await asyncio.sleep(chance.uniform(0.5, 1.5) * gap_s)
-                kind = chance.choices(kinds, list(WEIGHTS.values()))[0]
+                if points is not None and kind in POINTS:
+                    for _ in range(TRIES):
+                        if await points.fire(kind):
+                            result.kills[kind] += 1
+                            result.killed_at.append((time.time(), kind))
+                            break
+                    continue
                 there = await asyncio.to_thread(victims, system, kind)
                 if not there:
                     kind, there = "agent", await asyncio.to_thread(victims, system, "agent")

@@ -17,6 +17,7 @@ from tests.end_to_end.conftest import Served, served
 from tests.end_to_end.recorder import Recorder
 from tests.end_to_end.storm import create, whole_log
 from tests.end_to_end.test_anthropic import Provider
+from tests.faults.report import record
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
@@ -68,6 +69,9 @@ def test_cancelled_runs_close_their_sockets_within_a_second_and_call_nothing_mor
     assert late == []
     assert p99 <= 1.0
     assert max(ends) <= ENDED_WITHIN_S
+    floor = f"{open_then} calls were open, closed after p99 {p99:.2f} s; ended after at most {max(ends):.2f} s"
+    what = "model calls opened more than 1 s after a cancel, or closed later than that"
+    record(promise="P8", what=what, n=len(cancelled), violations=0, seed=SEED, floor=floor)
 
 
 async def _cancel_many(system: Served, documents: Path) -> dict[str, tuple[float, float]]:
