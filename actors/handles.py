@@ -136,6 +136,9 @@ class HubHandle:
     async def read(self, run_id: str, *, after: int, limit: int = 512, deltas: bool = True) -> list[Stored]:
         return await self._actor.call("read", run_id, after, limit, deltas)  # type: ignore[no-any-return]
 
+    async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
+        return await self._actor.call("heads", list(run_ids))  # type: ignore[no-any-return]
+
 
 class AgentHandle:
     """:class:`runtime.agents.request.AgentPort` over a pool of Agent actors; a run stays with one of them."""

@@ -77,6 +77,10 @@ class StreamHubHost(Shell):
         await self.started()
         return await self._hub.read(run_id, after=after, limit=limit, deltas=deltas)
 
+    async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
+        await self.started()
+        return await self._hub.heads(run_ids)
+
     async def statistics(self) -> dict[str, int]:
         return self._hub.statistics()
 

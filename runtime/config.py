@@ -9,9 +9,9 @@ import ipaddress
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from runtime.errors import ConfigurationError
@@ -20,6 +20,21 @@ _PASSWORD = re.compile(r"(\A[a-z]+://[^/@:]*:)[^@]*(?=@)|(\bpassword=)[^&\s]+")
 """In the URL of a store."""
 
 ModelKind = Literal["offline", "local", "anthropic", "scripted"]
+
+Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class ModelPrice(BaseModel):
+    """What a model costs in US dollars per million tokens of each kind."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: Usd
+    output: Usd
+    cache_read: Usd | None = None
+    """Of input taken from the provider's cache; None: what other input costs."""
+    cache_write: Usd | None = None
+    """Of input put into it; None: a quarter more than other input, as Anthropic asks for."""
 
 
 class Settings(BaseSettings):
@@ -63,6 +78,8 @@ class Settings(BaseSettings):
     """Least time between two flushes of a busy publisher (RAY.md 10: why batching needs it)."""
     tenant_daily_budget_usd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """US dollars all runs of a tenant created on one day (UTC) may spend on models together; None: no such limit."""
+    prices: dict[str, ModelPrice] = {}
+    """What models cost, by their names at the provider, over the built-in list; a model in neither costs nothing."""
     lease_ttl_s: Annotated[float, Field(gt=0)] = 10.0
     drain_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
     """How long runs under way may end by themselves when the system is told to stop; the rest go on at the next start."""
@@ -90,6 +107,17 @@ class Settings(BaseSettings):
     @classmethod
     def _resolved(cls, roots: tuple[Path, ...]) -> tuple[Path, ...]:
         return tuple(root.expanduser().resolve() for root in roots)
+
+    @field_validator("prices")
+    @classmethod
+    def _provider_names(cls, prices: dict[str, ModelPrice]) -> dict[str, ModelPrice]:
+        for name in prices:
+            adapter, colon, model = name.partition(":")
+            if not name.strip():
+                raise ValueError("a model's name is empty; write it as its provider does")
+            if colon and adapter in get_args(ModelKind):
+                raise ValueError(f"{name!r} begins with an adapter; write the model as its provider does: {model!r}")
+        return prices
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

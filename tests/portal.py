@@ -99,6 +99,9 @@ class HubPortal:
     async def read(self, run_id: str, *, after: int, limit: int = 512, deltas: bool = True) -> list[Stored]:
         return await self._ask(lambda hub: hub.read(run_id, after=after, limit=limit, deltas=deltas))
 
+    async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
+        return await self._ask(lambda hub: hub.heads(run_ids))
+
 
 def _hand_on(done: asyncio.Task[T], answer: asyncio.Future[T]) -> None:
     error = None if done.cancelled() else done.exception()

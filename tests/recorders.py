@@ -28,7 +28,13 @@ class Recorder:
     """One client of one run. ``write`` gets every segment as it ends."""
 
     def __init__(
-        self, name: str, port: int, run: str, write: Callable[[Segment], object], *, headers: dict[str, str] | None = None
+        self,
+        name: str,
+        port: int,
+        run: str,
+        write: Callable[[Segment], object],
+        *,
+        headers: dict[str, str] | None = None,
     ) -> None:
         self._name = name
         self._port = port
@@ -57,7 +63,9 @@ class Recorder:
 
     def _connect(self, segment: Segment, end: float) -> None:
         self.connections += 1
-        with socket.create_connection(("127.0.0.1", self._port), timeout=max(0.1, end - time.monotonic())) as connection:
+        with socket.create_connection(
+            ("127.0.0.1", self._port), timeout=max(0.1, end - time.monotonic())
+        ) as connection:
             connection.sendall(self._request())
             body = _body(connection, segment)
             pending = b""
@@ -133,7 +141,9 @@ def read_segments(path: Path) -> list[Segment]:
 def main(port: str, run: str, file: str) -> None:
     """Follow ``run`` at ``port``, writing to ``file``; raises when it does not come to its end in ten minutes."""
     with Path(file).open("a", buffering=1) as out:
-        Recorder(Path(file).stem, int(port), run, lambda s: out.write(json.dumps(asdict(s)) + "\n")).follow(within_s=600.0)
+        Recorder(Path(file).stem, int(port), run, lambda s: out.write(json.dumps(asdict(s)) + "\n")).follow(
+            within_s=600.0
+        )
 
 
 if __name__ == "__main__":

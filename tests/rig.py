@@ -268,7 +268,7 @@ class Rig:
         publisher, agents, orchestrator = executor.rig_parts  # type: ignore[attr-defined]
         executor.rig_line.cut()  # type: ignore[attr-defined]
         tasks: set[asyncio.Task[object] | None] = {publisher._task, executor._beat, executor._leases}
-        tasks |= executor._watches
+        tasks |= executor._probation._watches
         tasks |= executor.rig_work  # type: ignore[attr-defined]
         tasks |= {owned.task for owned in executor._owned.values()}
         for agent in agents.values():

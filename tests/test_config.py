@@ -80,6 +80,15 @@ def test_an_address_others_can_reach_is_refused_without_authentication(host: str
         ({"script": Path("/no/such.toml")}, "script '/no/such.toml' does not exist"),
         ({"gguf": Path("/no/such.gguf")}, "gguf '/no/such.gguf' does not exist"),
         ({"documents": Path(__file__)}, "is not a folder"),
+        ({"prices": {"m": {"input": 1}}}, "prices.m.output: Field required"),
+        ({"prices": {"m": {"input": -1, "output": 1}}}, "prices.m.input: Input should be greater than or equal to 0"),
+        ({"prices": {"m": {"input": float("nan"), "output": 1}}}, "prices.m.input: Input should be"),
+        ({"prices": {"m": {"input": 1, "output": float("inf")}}}, "prices.m.output: Input should be a finite number"),
+        ({"prices": {"m": {"input": "dear", "output": 1}}}, "prices.m.input: Input should be a valid number"),
+        ({"prices": {"m": {"input": 1, "output": 1, "cached": 1}}}, "prices.m.cached: Extra inputs are not permitted"),
+        ({"prices": {"m": 3}}, "prices.m: Input should be a valid dictionary or instance of ModelPrice"),
+        ({"prices": {" ": {"input": 1, "output": 1}}}, "prices: a model's name is empty"),
+        ({"prices": {"anthropic:m": {"input": 1, "output": 1}}}, "write the model as its provider does: 'm'"),
     ],
 )
 def test_each_mistake_is_one_sentence_that_names_the_setting(given: dict[str, Any], words: str) -> None:
@@ -107,6 +116,21 @@ def test_an_environment_value_that_is_no_json_is_one_sentence(monkeypatch: pytes
     message = refusal()
     assert '"modules"' in message
     assert "write it as JSON" in message
+
+
+def test_prices_are_read_from_the_environment_and_travel(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = {"qwen3:8b": {"input": 0.5, "output": 2, "cache_read": 0.05}, "free": {"input": 0, "output": 0}}
+    monkeypatch.setenv("HEADRACE_PRICES", json.dumps(table))
+    settings = load()
+    assert settings.prices["qwen3:8b"].cache_read == 0.05
+    assert settings.prices["qwen3:8b"].cache_write is None
+    monkeypatch.delenv("HEADRACE_PRICES")
+    assert from_json(to_json(settings)) == settings
+
+
+def test_prices_that_are_no_json_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_PRICES", "cheap")
+    assert '"prices"' in refusal()
 
 
 def test_settings_cannot_be_changed_after_they_are_read() -> None:

@@ -54,7 +54,7 @@ class Agent:
             request.run_id, request.epoch, stage=request.stage, dispatch=request.dispatch, worker=True
         )
         emitter = self._emitter(lane, request.stage)
-        return await self._tracked(request.run_id, lane, self._leased(request, self._stage(request, emitter)))
+        return await self._tracked(request.run_id, lane, self._leased(request, emitter))
 
     async def run_planning(self, request: PlanningRequest) -> PlanningResult:
         """Answer one planning question. Raises ModelError when the model failed for good."""
@@ -82,8 +82,9 @@ class Agent:
     def _emitter(self, lane: Lane, stage: str | None) -> Emitter:
         return Emitter(lane, self._chain, self._tools.turn.clock, lane.run_id, stage=stage, agent=self.name)
 
-    async def _leased(self, request: StageRequest, work: Coroutine[Any, Any, StageResult]) -> StageResult:
-        """Do ``work`` as long as its lease is renewed. Raises ``Superseded`` when it runs out."""
+    async def _leased(self, request: StageRequest, emitter: Emitter) -> StageResult:
+        """Work on the stage as long as its lease is renewed. Raises ``Superseded`` when it runs out."""
+        work = self._stage(request, emitter)
         if request.lease_s is None:
             return await work
         clock, lease = self._tools.turn.clock, request.lease

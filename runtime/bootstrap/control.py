@@ -11,7 +11,7 @@ from runtime.agents.loop import LoopTools
 from runtime.agents.request import AgentPort
 from runtime.agents.spec import AgentSpec
 from runtime.agents.turn import TurnTools
-from runtime.bootstrap.models import build_ladder
+from runtime.bootstrap.models import build_ladder, price_table
 from runtime.bootstrap.store import build_reader
 from runtime.clock import Clock
 from runtime.composition import Composition
@@ -21,6 +21,7 @@ from runtime.executor.run import RunTools
 from runtime.executor.stage import StageTools
 from runtime.ids import new_id
 from runtime.llm.local.address import LocalAddress
+from runtime.log.log import LogReader
 from runtime.log.publisher import Publisher
 from runtime.log.wire import HubPort
 from runtime.orchestrator.orchestrator import Orchestrator, OrchestratorPort
@@ -46,7 +47,8 @@ def build_agent(
     ``runner``: left out, isolated tools run in child processes of this one.
     """
     ladder, breakers = build_ladder(parts, spec, clock, local), breakers or Breakers()
-    turn = TurnTools(ladder, RetryPolicy(), clock, random.random, Counts(), breakers=breakers)
+    prices = price_table(parts.settings)
+    turn = TurnTools(ladder, RetryPolicy(), clock, random.random, Counts(), prices, breakers)
     runner = runner or IsolatingToolRunner(LocalToolRunner(clock), ChildProcesses(), clock)
     return Agent(LoopTools(spec, turn, parts.registry, runner, str(parts.settings.data_dir)), publisher, parts.chain)
 
@@ -76,8 +78,9 @@ def build_executor(
     agents: Mapping[str, AgentPort],
     publisher: Publisher,
     clock: Clock,
+    reader: LogReader | None = None,
 ) -> Executor:
-    """An executor; ``start`` it. ``name`` is made unique per incarnation."""
+    """An executor; ``start`` it. ``name`` is made unique per incarnation; ``reader`` is left out where nothing shares it."""
     stages = StageTools(
         agents,
         StageLeases(agents, clock),
@@ -91,7 +94,7 @@ def build_executor(
         Counts(),
     )
     tools = RunTools(
-        build_reader(parts.settings, hub),
+        reader or build_reader(parts.settings, hub),
         orchestrator,
         stages,
         parts.models,

@@ -13,6 +13,27 @@ from runtime.config import ModelKind, Settings
 from runtime.errors import ConfigurationError
 from runtime.llm.client import ModelClient
 from runtime.llm.local.address import LocalAddress
+from runtime.llm.pricing import LIST_PRICES, Price, PriceTable
+from runtime.telemetry import logger
+
+_log = logger("bootstrap")
+
+CACHE_WRITE = 1.25
+"""Times the price of input, when no price of a cache write is given: Anthropic's factor for the five-minute kind."""
+
+
+def price_table(settings: Settings) -> PriceTable:
+    """The published prices with the operator's own over them; the one table that reserves and bills."""
+    own = {
+        name: Price(
+            input=price.input,
+            output=price.output,
+            cache_read=price.input if price.cache_read is None else price.cache_read,
+            cache_write=price.input * CACHE_WRITE if price.cache_write is None else price.cache_write,
+        )
+        for name, price in settings.prices.items()
+    }
+    return LIST_PRICES.with_prices(own)
 
 
 def model_client(
@@ -53,7 +74,16 @@ def build_ladder(parts: Composition, spec: AgentSpec, clock: Clock, local: Local
     if len(rungs) == 1 and spec.simpler_instructions:
         first = rungs[0]
         rungs.append(Rung(f"{first.name} (simpler prompt)", first.model, first.client, spec.simpler_instructions))
+    _tell_of_unpriced(parts.settings, rungs)
     return tuple(rungs)
+
+
+def _tell_of_unpriced(settings: Settings, rungs: list[Rung]) -> None:
+    if settings.tenant_daily_budget_usd is None:
+        return
+    prices = price_table(settings)
+    for name in sorted({r.model for r in rungs if r.provider == "anthropic" and not prices.knows(r.model)}):
+        _log.warning("no price of model %r is known: no budget counts its calls; set HEADRACE_PRICES", name)
 
 
 def _anthropic(settings: Settings, key: str, url: str, clock: Clock) -> ModelClient:
@@ -65,4 +95,5 @@ def _anthropic(settings: Settings, key: str, url: str, clock: Clock) -> ModelCli
         clock,
         first_content_timeout_s=settings.first_content_timeout_s,
         progress_timeout_s=settings.progress_timeout_s,
+        prices=price_table(settings),
     )

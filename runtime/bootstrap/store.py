@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -42,6 +44,25 @@ def build_reader(settings: Settings, hub: HubPort) -> LogReader:
         reader: LogReader = _postgres().PostgresReader(settings.log_url())
         return reader
     return SqliteReader(Path(rest)) if kind == "sqlite" else hub
+
+
+@asynccontextmanager
+async def open_reader(settings: Settings, hub: HubPort) -> AsyncIterator[LogReader]:
+    """The same for the length of the context."""
+    reader = build_reader(settings, hub)
+    try:
+        yield reader
+    finally:
+        if reader is not hub:
+            await reader.close()  # type: ignore[attr-defined]  # both stores' readers have it, the port need not
+
+
+def build_hints(settings: Settings) -> Callable[[], AsyncIterator[set[str]]] | None:
+    """Where a door hears of runs that other hubs write; None for a store that has one hub only."""
+    if settings.log_url().partition(":")[0] not in POSTGRES:
+        return None
+    hints: Callable[[], AsyncIterator[set[str]]] = _postgres().PostgresHints(settings.log_url()).hints
+    return hints
 
 
 def build_hub(settings: Settings, clock: Clock) -> Hub:

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from runtime.agents.agent import Agent
 from runtime.bootstrap.control import build_agent, build_executor, build_orchestrator
 from runtime.bootstrap.doors import build_door
-from runtime.bootstrap.store import build_hub, build_publisher
+from runtime.bootstrap.store import build_hub, build_publisher, open_reader
 from runtime.clock import Clock, SystemClock
 from runtime.composition import Composition, compose, gguf_of
 from runtime.config import Settings
@@ -56,20 +56,21 @@ async def in_process(settings: Settings, clock: Clock | None = None) -> AsyncIte
     breakers = Breakers()
     agents = {name: build_agent(parts, spec, publisher, clock, address, breakers) for name, spec in parts.specs.items()}
     orchestrator = build_orchestrator(parts, agents, publisher, clock)
-    executor = build_executor(parts, "executor", hub, orchestrator, agents, publisher, clock)
-    await executor.start()
-    door = build_door(settings, f"door-{new_id()[:8]}", hub, (executor,), clock)
-    await door.start()
-    app = build_app(door, settings, clock=clock, new_id=new_id, team=lambda: {spec.name for spec in parts.team})
-    try:
-        yield System(parts, hub, agents, orchestrator, (executor,), door, app)
-    finally:
-        await door.stop()
-        await executor.stop()
-        await publisher.stop()
-        await hub.stop()
-        if local:
-            await local.stop()
+    async with open_reader(settings, hub) as reader:
+        executor = build_executor(parts, "executor", hub, orchestrator, agents, publisher, clock, reader)
+        await executor.start()
+        door = build_door(settings, f"door-{new_id()[:8]}", hub, (executor,), clock, reader)
+        await door.start()
+        app = build_app(door, settings, clock=clock, new_id=new_id, team=lambda: {spec.name for spec in parts.team})
+        try:
+            yield System(parts, hub, agents, orchestrator, (executor,), door, app)
+        finally:
+            await door.stop()
+            await executor.stop(drain_s=settings.drain_s)
+            await publisher.stop()
+            await hub.stop()
+            if local:
+                await local.stop()
 
 
 async def serve_in_process(settings: Settings, ready: Callable[[str], None]) -> None:

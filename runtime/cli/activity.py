@@ -5,8 +5,10 @@ A fold like ``Texts``, mutable for the same reason; the state itself is ``runtim
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
+from runtime.cli.terminal import seconds
 from runtime.events import catalog as ev
 from runtime.events.envelope import Envelope
 
@@ -104,8 +106,15 @@ def note(envelope: Envelope) -> str | None:
             return f"{envelope.agent} failed, the run goes on without it: {event.message}"
         case ev.AgentFailed():
             return f"{envelope.agent} failed: {event.message}"
-        case ev.RunWaiting():
+        case ev.RecoveryToolSwitchedOff():
+            return f"{event.message}; the step goes on without it"
+        case ev.ToolOutcomeUnknown():
+            return f"{event.name} may or may not have had its effect, check by hand: {event.known}"
+        case ev.RunWaiting(until=None):
             return f"waiting: {event.reason}"
+        case ev.RunWaiting(until=float() as until):
+            when = time.strftime("%H:%M:%S", time.localtime(until))
+            return f"waiting for {seconds(until - envelope.at)}, until {when}: {event.reason}"
         case ev.RunCancelRequested():
             return f"cancel requested by {event.by}"
         case ev.InputReceived():

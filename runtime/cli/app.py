@@ -39,6 +39,13 @@ Model = Annotated[
     typer.Option(help="What agents use. Left out: anthropic when ANTHROPIC_API_KEY is set, else offline."),
 ]
 Data = Annotated[Path | None, typer.Option(help="Where runs, indexes and weights are kept. [default: .headrace]")]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--log",
+        help="Store: sqlite:PATH, postgresql://USER@HOST/DATABASE or memory:. [default: a file in the data folder]",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Lines instead of the live picture, also on a terminal.")]
 Budget = Annotated[
@@ -65,7 +72,7 @@ def serve(
     gguf: Annotated[Path | None, typer.Option(help="For --model local: a model file all agents use.")] = None,
     docs: Annotated[Path | None, typer.Option(help="Folder searched by runs that name none.")] = None,
     data: Data = None,
-    log: Annotated[str | None, typer.Option(help="Store: sqlite:PATH or memory: [default: in the data folder]")] = None,
+    log: Store = None,
     in_process: Annotated[bool, typer.Option("--in-process", help="One process without Ray, for debugging.")] = False,
     module: Annotated[
         list[str] | None, typer.Option(help="Import path of a module with your agents, tools, hooks; repeatable.")
@@ -231,7 +238,7 @@ def cancel(run: RunId, url: Url = None) -> None:
 
 
 @app.command()
-def doctor(model: Model = None, data: Data = None, json: Json = False) -> None:
+def doctor(model: Model = None, data: Data = None, log: Store = None, json: Json = False) -> None:
     """Check this machine and say how to mend it.
 
     Looks at Python, packages, Ray, memory, port, data directory, store and key, and probes the model.
@@ -241,7 +248,22 @@ def doctor(model: Model = None, data: Data = None, json: Json = False) -> None:
     from runtime.config import load
 
     with outcome.told():
-        raise outcome.Leave(command.doctor(load(model=model, data_dir=data), json=json))
+        raise outcome.Leave(command.doctor(load(model=model, data_dir=data, log=log), json=json))
+
+
+@app.command()
+def migrate(log: Store = None) -> None:
+    """Make or update the tables of a log in PostgreSQL.
+
+    `headrace serve` does it too at its start, if its role may. This is for a role that may make tables, so that the
+    server's needs no such right. Safe to repeat. Put the password in PGPASSWORD or ~/.pgpass.
+    """
+    from runtime.cli import migrate as command
+    from runtime.cli import outcome
+    from runtime.config import load
+
+    with outcome.told():
+        raise outcome.Leave(command.migrate(load(log=log)))
 
 
 @models_app.command("fetch")

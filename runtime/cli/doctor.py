@@ -11,7 +11,6 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -107,12 +106,9 @@ def _data(settings: Settings) -> Check:
 
 
 def _store(settings: Settings) -> Check:
-    url = settings.log_url()
-    if not url.startswith("sqlite:"):
-        return Check("store", "warn", url, "runs are gone when the system stops; leave --log out to keep them")
-    from runtime.cli.store import examine_sqlite  # here: SQLite is only opened for this check
+    from runtime.cli.store import examine_store  # here: a store is only looked at for this check
 
-    return examine_sqlite(Path(url.removeprefix("sqlite:")))
+    return examine_store(settings)
 
 
 def _model(settings: Settings) -> Check:

@@ -25,7 +25,7 @@ def render_ending(state: RunState) -> RenderableType:
         case ev.RunCompleted() as end:
             return Group(*_completed(state, end))
         case ev.RunFailed() as end:
-            return Group(*_paint(failed_lines(end), "red"), *_outputs(end.completed))
+            return Group(*_paint(failed_lines(state, end), "red"), *_outputs(end.completed))
         case ev.RunExpired() as end:
             return Group(*_paint(expired_lines(end), "red"), *_outputs(end.completed))
         case ev.RunCancelled() as end:
@@ -60,14 +60,24 @@ def guarded(state: RunState) -> bool:
     return state.verdict is not None and not state.verdict.allowed
 
 
-def failed_lines(end: ev.RunFailed) -> list[str]:
+def failed_lines(state: RunState, end: ev.RunFailed) -> list[str]:
     """Why there is no answer: code, layer, what was completed, whether a retry helps, how to go on."""
+    again = "trying again may help" if end.retryable else "trying the same again does not help"
     return [
         f"failed in layer {end.layer}: {safe(end.message)} (code {end.code})",
         _completed_line(end.completed),
-        "trying again may help" if end.retryable else "trying the same again does not help",
+        _budget_line(state) if end.code == "budget_exceeded" else again,
         f"to go on: {safe(end.resume.how)}",
     ]
+
+
+def _budget_line(state: RunState) -> str:
+    """Which budget may have ended the run, and what helps. The log does not say which of the two it was."""
+    limit = state.accepted.limits.budget_usd if state.accepted else None
+    day = "the server's budget for the day (UTC), which runs created tomorrow do not share"
+    if limit is None:
+        return f"the budget: {day}"
+    return f"the budget: this run's ${limit:g}, which `headrace resume --budget USD` sets anew; or {day}"
 
 
 def expired_lines(end: ev.RunExpired) -> list[str]:

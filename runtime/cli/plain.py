@@ -118,7 +118,7 @@ def _said(state: RunState, envelope: Envelope) -> list[str]:  # one thought: a t
             outcome = f"failed: {one_line(event.result, 200)}" if event.is_error else f"answered in {event.ms} ms"
             return [f"tool {event.name} {outcome}"]
         case ev.ToolOutcomeUnknown():
-            return [f"tool {event.name}: outcome unknown: {one_line(event.known, 200)}"]
+            return [f"! outcome unknown: {one_line(note(envelope) or '', 400)}"]
         case ev.ToolArgumentsInvalid():
             return [f"tool {event.name}: arguments cannot be used: {one_line(event.message, 200)}"]
         case ev.RunCompleted() | ev.RunFailed() | ev.RunExpired() | ev.RunCancelled():
@@ -144,7 +144,7 @@ def ending_lines(state: RunState) -> list[str]:
             lines += [safe(end.note)] if end.note else []
             return [*lines, usage_line(state, end.usage, end.elapsed_s)]
         case ev.RunFailed() as end:
-            return [*failed_lines(end), *_outputs(end.completed)]
+            return [*failed_lines(state, end), *_outputs(end.completed)]
         case ev.RunExpired() as end:
             return [*expired_lines(end), *_outputs(end.completed)]
         case ev.RunCancelled() as end:

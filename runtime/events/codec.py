@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from math import ceil
+from types import NoneType
 from typing import Any
 
 import orjson
@@ -20,7 +21,11 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class UnknownEvent(ValueError):
-    """A type this version does not know. Clients skip it; an executor must not go on past it."""
+    """A type or shape this version does not know. Clients skip it; an executor must not go on past it."""
+
+
+class UnreadableEvent(UnknownEvent):
+    """Bytes that are no event of any version: the store was written to by something else than Headrace."""
 
 
 def encode(draft: Draft, run_id: str, at: float) -> Record:
@@ -66,23 +71,35 @@ def micro_usd(usd: float) -> int:
 
 
 def decode(stored: Stored) -> Envelope:
-    """The event in a stored record. Raises :class:`UnknownEvent` for a type or shape this version does not know."""
-    body = orjson.loads(stored.body)
+    """The event in a stored record.
+
+    Raises :class:`UnknownEvent` for a type or shape this version does not know, :class:`UnreadableEvent` for what is none.
+    """
     try:
-        event = EVENT.validate_python({"type": body["type"], **body["data"]})
+        body = orjson.loads(stored.body)
+        place = {name: body.get(name) for name in _PLACE}
+        named = {"type": body["type"], **body["data"]}
+        run_id, at = body["run_id"], body["at"]
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+        raise UnreadableEvent(f"event {stored.seq} is no event: {_short(error)}") from error
+    wrong = [name for name, kind in _PLACE.items() if not isinstance(place[name], kind)]
+    if wrong or not isinstance(run_id, str) or not isinstance(named["type"], str) or type(at) not in (int, float):
+        raise UnreadableEvent(f"event {stored.seq} does not say what it is or where it belongs")
+    try:
+        event = EVENT.validate_python(named)
     except ValidationError as error:
-        raise UnknownEvent(f"event {stored.seq} of type {body.get('type')!r}: {error}") from error
-    return Envelope(
-        seq=stored.seq,
-        epoch=stored.epoch,
-        run_id=body["run_id"],
-        at=body["at"],
-        event=event,
-        stage=body.get("stage"),
-        agent=body.get("agent"),
-        turn=body.get("turn"),
-        attempt=body.get("attempt"),
-    )
+        raise UnknownEvent(f"event {stored.seq} of type {_short(body['type'])}: {_short(error)}") from error
+    return Envelope(seq=stored.seq, epoch=stored.epoch, run_id=run_id, at=at, event=event, **place)
+
+
+_PLACE = {"stage": (str, NoneType), "agent": (str, NoneType), "turn": (int, NoneType), "attempt": (int, NoneType)}
+"""Where in its run an event belongs, and of what type each part is."""
+
+
+def _short(what: object) -> str:
+    """At most 300 characters of it, for logs and people: a body may be megabytes long."""
+    words = what if isinstance(what, str) else repr(what) if not isinstance(what, Exception) else str(what)
+    return words if len(words) <= 300 else words[:300] + " ..."
 
 
 def public_json(stored: Stored) -> bytes:
@@ -91,7 +108,8 @@ def public_json(stored: Stored) -> bytes:
 
 
 def parse_public(data: bytes | str) -> Envelope:
-    """The event in a line of :func:`public_json`. Raises :class:`UnknownEvent` for a type this version does not know."""
+    """The event in a line of :func:`public_json`. Raises what :func:`decode` raises, and what no such line causes:
+    ``orjson.JSONDecodeError``, ``KeyError``, ``TypeError``."""
     body = orjson.loads(data)
     raw = data.encode() if isinstance(data, str) else data
     return decode(Stored(body["seq"], body["epoch"], body["type"], body["family"], body.get("stage"), raw))

@@ -8,6 +8,7 @@ from runtime.errors import ModelError, by_code
 from runtime.events import catalog as ev
 from runtime.events.fold import RunState
 from runtime.executor.resume import hint_of
+from runtime.log.log import Run
 from runtime.pipeline.builder import Stage, build
 
 
@@ -98,6 +99,33 @@ def failure(state: RunState, code: str, message: str, layer: str, *, retryable: 
         resume=hint_of(state, retryable=retryable),
         usage=state.usage,
     )
+
+
+NEWER_AGAIN_S = 60.0
+"""After so long a run that a newer version wrote is offered again: one may have come, or the upgrade is over."""
+
+
+def unreadable(
+    state: RunState, run: Run, *, newer: bool, now: float
+) -> tuple[ev.RunWaiting | ev.RunFailed | ev.RunCancelled, float | None]:
+    """What is said in a run whose log cannot be read on past ``state``, and when it is offered again.
+
+    ``newer``: a newer version may be able to. Otherwise, and at the run's deadline, the run ends.
+    """
+    if run.cancel_requested:
+        return ev.RunCancelled(
+            reason=state.cancel_requested or "user", outputs=state.outputs(), usage=state.usage
+        ), None
+    if not newer:
+        words = "The run's log was written to by something else than Headrace and cannot be read on."
+        ended = failure(state, "log_unreadable", words, "executor", retryable=False)
+        return ended.model_copy(update={"resume": ev.ResumeHint(possible=False, how="Ask the same again.")}), None
+    if now >= run.deadline_at:
+        words = "The run's deadline came while it waited for the newer version of Headrace that wrote its log."
+        return failure(state, "newer_version", words, "executor", retryable=True), None
+    until = min(now + NEWER_AGAIN_S, run.deadline_at)
+    words = "A newer version of Headrace wrote this run's log; it goes on when an executor of that version is there."
+    return ev.RunWaiting(reason=words, until=until), until
 
 
 def _stopped(state: RunState) -> ev.RunFailed | str | None:

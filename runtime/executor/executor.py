@@ -10,12 +10,11 @@ from typing import Protocol
 import runtime.errors as errors
 from runtime import failpoints
 from runtime.clock import Clock
-from runtime.executor.book import RunBook
-from runtime.executor.decide import failure
+from runtime.executor.drive import drive
+from runtime.executor.probation import PROBATION_AFTER, Probation
 from runtime.executor.run import RunDriver, RunTools
 from runtime.log.log import Run
 from runtime.log.wire import HubPort
-from runtime.stream.emitter import Emitter
 from runtime.telemetry import logger
 
 _log = logger("executor")
@@ -26,18 +25,11 @@ BEAT_S = 1.0
 SCAN_EVERY = 2
 """Beats between looks for runs nobody owns."""
 
-PROBATION_AFTER = 2
-"""Lost owners without progress after which a run is driven alone among its like: a run that kills its executor may take
-its neighbours along, and must not make poison of them (JOURNAL.md P7)."""
-
-PROBATION_S = 10.0
-"""How long such a run is watched before the next of them may begin."""
-
-AGAIN_S = 1.0
-"""Pause before a run is driven on that stopped because the log, or a process it needs, was away."""
-
 FENCE_MARGIN_S = 2.0
 """An executor that has not renewed by its lease's end minus this stops by itself (JOURNAL.md 1.4)."""
+
+PATIENCE_S = 3.0
+"""After an outage that outlasted the leases: how long others may take to hand over what they let go of, before we look."""
 
 
 class ExecutorPort(Protocol):
@@ -56,6 +48,7 @@ class ExecutorPort(Protocol):
 class _Owned:
     driver: RunDriver
     task: asyncio.Task[None]
+    epoch: int
 
 
 class Executor:
@@ -73,20 +66,23 @@ class Executor:
         self._owned: dict[str, _Owned] = {}
         self._beat: asyncio.Task[None] | None = None
         self._renewed = clock.monotonic()
+        self._patient_until = self._renewed
         self._stopping = False
         self._fenced = False
         self._doubtful = False
         self._leases: asyncio.Task[None] | None = None
-        self._probation = asyncio.Lock()
-        self._watches: set[asyncio.Task[None]] = set()
+        self._probation = Probation()
 
     @property
     def name(self) -> str:
         return self._name
 
     async def start(self) -> None:
-        """Take a lease and begin to look for work."""
-        await self._renew()
+        """Take a lease and begin to look for work; when the hub is away the next beats ask for one."""
+        try:
+            await self._renew()
+        except errors.StoreUnavailable as error:  # a hub that makes its tables takes longer than a renewal may
+            _log.warning("no lease yet: %s", error.message)
         self._beat = asyncio.create_task(self._beat_forever(), name="executor-beat")
         self._leases = asyncio.create_task(self._tools.stages.leases.renew_forever(), name="executor-leases")
 
@@ -162,11 +158,13 @@ class Executor:
             self._own(run)
 
     def _own(self, run: Run) -> None:
-        if run.run_id in self._owned:
+        if (owned := self._owned.get(run.run_id)) is not None:
+            # claimed anew before its driver has let go, as after run.waiting: adopted with the next beat
+            self._doubtful = self._doubtful or owned.epoch < run.epoch
             return
         driver = RunDriver(self._tools, run)
         task = asyncio.create_task(self._drive(driver, run), name=f"run-{run.run_id}")
-        self._owned[run.run_id] = _Owned(driver, task)
+        self._owned[run.run_id] = _Owned(driver, task, run.epoch)
         task.add_done_callback(lambda t: self._disown(run.run_id, t))
 
     def _disown(self, run_id: str, task: asyncio.Task[None]) -> None:
@@ -174,51 +172,9 @@ class Executor:
             del self._owned[run_id]
 
     async def _drive(self, driver: RunDriver, run: Run) -> None:
-        """To the run's end. While our lease lives nobody else can have the run: so whatever is away is waited for."""
         if run.takeovers >= PROBATION_AFTER:
-            await self._on_probation()
-        while True:
-            try:
-                try:
-                    return await driver.drive()
-                except errors.StoreUnavailable:
-                    raise
-                except Exception as error:  # a defect of ours: the run ends with words, the executor's other runs go on
-                    _log.exception("run %s met a defect", run.run_id)
-                    return await self._fail(run, error)
-            except errors.StoreUnavailable as error:
-                _log.warning("run %s waits: %s", run.run_id, error.message)
-                await self._clock.sleep(AGAIN_S)
-
-    async def _on_probation(self) -> None:
-        """Wait until the runs before this one that lost their owners too have shown that they are harmless, or ended."""
-        await self._probation.acquire()
-        driven = asyncio.current_task()
-        assert driven is not None
-
-        async def watched() -> None:
-            try:
-                await asyncio.wait({driven}, timeout=PROBATION_S)
-            finally:
-                self._probation.release()
-
-        self._watches.add(watch := asyncio.create_task(watched()))
-        watch.add_done_callback(self._watches.discard)
-
-    async def _fail(self, run: Run, error: Exception) -> None:
-        state = await RunBook(self._tools.reader, run.run_id).refresh()
-        words = f"An internal error ended the run ({type(error).__name__}); the log of the executor has the details."
-        event = failure(state, "internal", words, "executor", retryable=True)
-        tools = self._tools.stages
-        lane = tools.publisher.lane(run.run_id, run.epoch)
-        try:
-            await Emitter(lane, tools.chain, tools.clock, run.run_id).commit(event)
-        except errors.StoreUnavailable:
-            raise
-        except errors.InternalError as refusal:
-            _log.info("run %s could not be failed here: %s", run.run_id, refusal.code)
-        finally:
-            tools.publisher.close(lane)
+            await self._probation.enter()
+        await drive(driver, self._tools, run)
 
     async def _beat_forever(self) -> None:
         beats = 0
@@ -226,16 +182,28 @@ class Executor:
             await self._clock.sleep(BEAT_S)
             beats += 1
             try:
-                await self._renew()
-                if not self._stopping:
-                    await self._adopt()
-                if beats % SCAN_EVERY == 0:
-                    await self.scan()
+                async with asyncio.timeout(self._until_fence_s()):
+                    await self._beat_once(scan=beats % SCAN_EVERY == 0)
+            except TimeoutError:
+                _log.warning("the hub has not answered for so long that our lease is in danger")
             except errors.StoreUnavailable as error:
                 _log.warning("the hub is away: %s", error.message)
             except Exception:  # without a beat our runs would be taken from us one lease later
                 _log.exception("a beat of executor %s failed", self._name)
             await self._fence_myself()
+
+    async def _beat_once(self, *, scan: bool) -> None:
+        await self._renew()
+        if not self._stopping:
+            await self._adopt()
+        if scan and self._clock.monotonic() >= self._patient_until:
+            await self.scan()
+
+    def _until_fence_s(self) -> float | None:
+        """How long a beat may wait for answers; None when there is nothing to let go of."""
+        if not self._owned:
+            return None
+        return max(0.0, self._renewed + self._ttl_s - FENCE_MARGIN_S - self._clock.monotonic())
 
     async def _renew(self) -> None:
         if self._fenced:
@@ -249,13 +217,15 @@ class Executor:
             self._name = self._new_name()
             asked = self._clock.monotonic()
             lease = await self._hub.renew(self._name, ttl_s=self._ttl_s)
+        if asked - self._renewed > self._ttl_s - FENCE_MARGIN_S:
+            self._patient_until = asked + PATIENCE_S
         self._renewed = asked
         for run_id in lease.cancel_requested:
             await self.cancel(run_id)
 
     async def _fence_myself(self) -> None:
         """Without a renewal in time others may already own our runs: stop every effect before they start theirs."""
-        if self._owned and self._clock.monotonic() - self._renewed > self._ttl_s - FENCE_MARGIN_S:
+        if self._until_fence_s() == 0.0:
             _log.error("no renewal for %.0f s: letting go of %d runs", self._ttl_s - FENCE_MARGIN_S, len(self._owned))
             self._fenced = True
             await self._drop_all()

@@ -6,12 +6,16 @@ import asyncio
 from collections import deque
 from itertools import takewhile
 
-from runtime.errors import HeadraceError
+from runtime.errors import Conflict, HeadraceError
 from runtime.events.envelope import Stored
+from runtime.generator.history import History, log_was_reset
 from runtime.log.wire import FeedItem
 
 TAIL_EVENTS = 2048
 """Recent events kept per watched run; a reader that is further behind reads the log."""
+
+VERIFY_EVERY_S = 5.0
+"""Between two looks at a silent run's last event in the log."""
 
 
 class Tail:
@@ -20,15 +24,20 @@ class Tail:
     def __init__(self) -> None:
         self.head = 0
         self.readers = 0
+        self.fed_at = float("-inf")
+        """When news of it last came over the feed, on the monotonic clock."""
         self.attached = asyncio.Event()
         self.failure: HeadraceError | None = None
         self._recent: deque[Stored] = deque(maxlen=TAIL_EVENTS)
         self._changed = asyncio.Event()
+        self._verified_at = float("-inf")
 
     def accept(self, item: FeedItem) -> None:
         """News from the feed: only the next events in line are kept, a gap is left to the log."""
         for stored in item.events:
             if self._recent and stored.seq <= self._recent[-1].seq:
+                if stored.epoch > self._recent[-1].epoch:  # epochs never fall along a log: this is another
+                    self.reset()
                 continue
             if self._recent and stored.seq != self._recent[-1].seq + 1:
                 self._recent.clear()
@@ -40,12 +49,30 @@ class Tail:
         self.head = max(self.head, head)
         self.wake()
 
+    def reset(self) -> None:
+        """The log has lost events that were announced here: every reader of this tail is broken off."""
+        self.failure = self.failure or log_was_reset()
+        self.wake()
+
+    async def verify(self, history: History, now: float) -> None:
+        """In a silence, when all readers have seen the same: hold it against the log, at times, once for all of them."""
+        if now < self._verified_at + VERIFY_EVERY_S:
+            return
+        self._verified_at = now
+        try:
+            await history.check()
+        except Conflict:
+            self.reset()
+            raise
+
     def wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
     def after(self, cursor: int) -> list[Stored]:
-        """Kept events from ``cursor + 1`` on; empty when they do not reach back that far."""
+        """Kept events from ``cursor + 1`` on; empty when they do not reach back that far. Raises after ``reset``."""
+        if self.failure is not None:
+            raise self.failure
         if not self._recent or self._recent[0].seq > cursor + 1:
             return []
         new = list(takewhile(lambda stored: stored.seq > cursor, reversed(self._recent)))

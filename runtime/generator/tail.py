@@ -1,8 +1,9 @@
 """The door's readers: each a cursor over the log that waits on the run's head.
 
-One feed from the hub serves all readers of this process. A run someone reads has a tail: its head, and the recent events
-that came over the feed. A reader takes from the tail what it covers, from the log what it does not, and waits when its
-cursor has reached the head. It is never "replay, then subscribe": the same loop does both, so nothing falls between.
+One feed from the hub serves all readers of this process; ``lookout`` finds what it does not bring. A run someone reads has a
+tail: its head, and the recent events that came. A reader takes from the tail what it covers, from the log what it does not,
+and waits when its cursor has reached the head. It is never "replay, then subscribe": the same loop does both, so nothing
+falls between.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from runtime.clock import Clock
 from runtime.errors import Busy, NotFound, StoreUnavailable
 from runtime.events.envelope import Stored
 from runtime.executor.executor import ExecutorPort
-from runtime.generator.outage import READ_AGAIN_S, Outage
+from runtime.generator.history import History
+from runtime.generator.lookout import Hints, Lookout
+from runtime.generator.outage import LONGEST_WAIT_S, READ_AGAIN_S, Outage, Probe, answered
 from runtime.generator.recent import Tail
 from runtime.log.log import TERMINAL_TYPES, Created, LogReader, NewRun, Run
 from runtime.log.wire import HubPort
@@ -32,9 +35,6 @@ READER_LAG_S = 0.05
 
 ATTACH_AGAIN_S = 0.5
 """Pause before the hub is told again what is read here, when it could not be told."""
-
-PROBE_EVERY_S = 1.0
-"""Between looks at the store on behalf of silent readers."""
 
 READY_S = 2.0
 """How long the hub may take to answer a readiness check."""
@@ -52,7 +52,9 @@ class LogDoor:
         clock: Clock,
         *,
         max_readers_per_run: int,
+        hints: Hints | None = None,
     ) -> None:
+        """``hints``: of a store that other hubs write to as well; None: what the feed says is all there is."""
         self._name = name
         self._hub = hub
         self._reader = reader
@@ -63,20 +65,21 @@ class LogDoor:
         self._tails: dict[str, Tail] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._feed: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._fed = asyncio.Event()
         self._turn = 0
-        self._probing = asyncio.Lock()
-        self._probed = -PROBE_EVERY_S
-        self._probe_failed: StoreUnavailable | None = None
+        self._probe = Probe(reader, clock)
         self.counts = Counts()
+        self._lookout = Lookout(reader, self._tails, clock, self.counts, hints=hints)
 
     async def start(self) -> None:
         """Attach to the hub's feed, and stay attached."""
         self._feed = asyncio.create_task(self._feed_forever(), name="door-feed")
+        self._looking = asyncio.create_task(self._lookout.look_forever(self._fed), name="door-lookout")
 
     async def stop(self) -> None:
         """Let go of the feed; readers see no more news."""
-        tasks = [*self._background, *([self._feed] if self._feed else [])]
+        tasks = [*self._background, *(task for task in (self._feed, self._looking) if task is not None)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -154,17 +157,19 @@ class LogDoor:
 
     async def follow(self, run_id: str, *, after: int, idle_s: float) -> AsyncGenerator[list[Stored] | None, None]:
         """See :class:`runtime.generator.door.Door`."""
+        idle_s = min(idle_s, LONGEST_WAIT_S)
         outage = Outage(self._clock, idle_s)
+        history = History(self._reader, run_id, after)
         tail = self._join(run_id)
         try:
+            await history.begin()
             while not await tail.ready(idle_s):
                 yield []
             if await self._over(run_id, after):
                 return
-            cursor = after
             while True:
                 try:
-                    batch = await self._next(run_id, tail, cursor, idle_s)
+                    batch = await self._next(history, run_id, tail, outage.wait_s())
                 except StoreUnavailable as error:
                     if outage.to_say(error):
                         yield None
@@ -173,48 +178,35 @@ class LogDoor:
                 outage.over()
                 if batch is not None:
                     yield batch
-                if batch:
-                    cursor = batch[-1].seq
-                    if batch[-1].type in TERMINAL_TYPES:
-                        return
+                if batch and batch[-1].type in TERMINAL_TYPES:
+                    return
         finally:
             self._leave(run_id, tail)
 
-    async def _next(self, run_id: str, tail: Tail, cursor: int, idle_s: float) -> list[Stored] | None:
-        """The events after ``cursor``; empty after ``idle_s`` of silence, None when it is worth another look.
+    async def _next(self, history: History, run_id: str, tail: Tail, idle_s: float) -> list[Stored] | None:
+        """The next events; empty after ``idle_s`` of silence, None when it is worth another look.
 
-        Raises ``StoreUnavailable`` when they cannot be read, or, in a silence, when nothing could be.
+        Raises ``StoreUnavailable`` when they cannot be read, or, in a silence, when nothing could be; ``Conflict`` when those
+        shown before are no longer in the log.
         """
-        batch = tail.after(cursor)
-        if not batch and tail.head > cursor:
-            batch = await self._reader.read(run_id, after=cursor)
+        batch = tail.after(history.cursor)
+        if not batch and tail.head > history.cursor:
+            batch = await answered(self._reader.read(run_id, after=history.cursor))
         if batch:
+            await history.show(batch)
             return batch
-        if tail.head > cursor:  # the log does not show yet what the hub has announced
+        if tail.head > history.cursor:  # the log does not show yet what the hub has announced
             await tail.changed(READER_LAG_S)
             return None
         if await tail.changed(idle_s):
             return None
-        await self._probe()
+        await self._probe.see()
+        await tail.verify(history, self._clock.monotonic())
         return []
-
-    async def _probe(self) -> None:
-        """See whether the store answers, at most once in ``PROBE_EVERY_S`` for all readers. Raises ``StoreUnavailable``."""
-        async with self._probing:
-            if self._clock.monotonic() - self._probed < PROBE_EVERY_S:
-                if self._probe_failed is not None:
-                    raise self._probe_failed
-                return
-            self._probed, self._probe_failed = self._clock.monotonic(), None
-            try:
-                await self._reader.recent(tenant_id="default", limit=1)
-            except StoreUnavailable as error:
-                self._probe_failed = error
-                raise
 
     def _join(self, run_id: str) -> Tail:
         tail = self._tails.get(run_id)
-        if tail is None:
+        if tail is None or tail.failure is not None:
             tail = self._tails[run_id] = Tail()
             self._behind(self._attach(run_id, tail))
         if tail.readers >= self._max_readers:
@@ -252,7 +244,7 @@ class LogDoor:
 
     async def _over(self, run_id: str, after: int) -> bool:
         """True when the run has ended and ``after`` is its end. Raises NotFound."""
-        run = await self._reader.get(run_id)
+        run = await answered(self._reader.get(run_id))
         if run is None:
             raise NotFound("there is no such run")
         return run.terminal and after >= run.last_seq
@@ -286,6 +278,7 @@ class LogDoor:
                 for item in batch:
                     if (tail := self._tails.get(item.run_id)) is not None:
                         tail.accept(item)
+                        tail.fed_at = self._clock.monotonic()
 
     async def _attach_again(self) -> None:
         """After a feed began: a new hub knows nothing of what is read here."""

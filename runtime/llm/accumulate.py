@@ -187,10 +187,14 @@ class Accumulator:
         return Completed(
             content=tuple(b for b in finished if b is not None and not isinstance(b, InvalidCall)),
             stop_reason=self._stop_reason,  # type: ignore[arg-type]  # looked up in _STOP_REASONS above
-            usage=Usage(**self._usage, cost_usd=self._prices.cost_usd(self._model, **self._priced())),
+            usage=Usage(**self._usage, cost_usd=self._prices.cost_usd(self._priced_as(), **self._priced())),
             model=self._model,
             invalid_calls=tuple(b for b in finished if isinstance(b, InvalidCall)),
         )
+
+    def _priced_as(self) -> str:
+        # A server may answer under another name than it was asked by; that must not make its answer free.
+        return self._model if self._prices.knows(self._model) else self._asked
 
     def _priced(self) -> dict[str, int]:
         return {"input_tokens": 0, "output_tokens": 0} | self._usage

@@ -1,7 +1,8 @@
 """A head: what the hub's memory knows of a run, and what it can refuse by that alone.
 
 A head is a cache of the log's own row and fences, and may be stale. So it refuses only for reasons that are never taken
-back (stale epoch, superseded dispatch, cancelled, ended); whatever passes here is decided by the log.
+back (stale epoch, superseded dispatch, cancelled, ended) but by a log that lost its end, and whoever claims a run of such a
+log makes it ``stale``; whatever passes here is decided by the log.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from runtime.events.envelope import Stored
 from runtime.log.log import TERMINAL, TERMINAL_TYPES, Log, Run, Status
 from runtime.log.wire import Append, AppendOutcome
 
@@ -32,6 +34,8 @@ class Head:
     grace_s: float
     dispatches: dict[str | None, int] = field(default_factory=dict)
     """The highest dispatch of each stage; of planning under None."""
+    stale: bool = False
+    """The log has shown that it is not as memory has it: loaded anew before the next use."""
 
     @property
     def ended(self) -> bool:
@@ -48,8 +52,9 @@ def refusal(head: Head | None, item: Append, *, cancel: bool) -> AppendOutcome |
     if head is None:
         return "unknown_run"
     if head.ended:
-        # A repeat of what ended the run must still be answered as committed: the store knows.
-        return None if item.records[-1].type in TERMINAL_TYPES else "ended"
+        # A repeat of what ended the run must still be answered as committed: the store knows. And a cancel request comes
+        # from who has just seen the run go on, so its end may be what the store has lost.
+        return None if cancel or item.records[-1].type in TERMINAL_TYPES else "ended"
     if cancel:
         return None
     if item.epoch < head.epoch:
@@ -70,7 +75,14 @@ async def dispatches(log: Log, run_id: str) -> dict[str | None, int]:
     while page := await log.read(run_id, after=after, deltas=False):
         for stored in page:
             if stored.type == "stage.dispatched":
-                dispatch = int(orjson.loads(stored.body)["data"]["dispatch"])
-                found[stored.stage] = max(found.get(stored.stage, 0), dispatch)
+                found[stored.stage] = max(found.get(stored.stage, 0), _dispatch_in(stored))
         after = page[-1].seq
     return found
+
+
+def _dispatch_in(stored: Stored) -> int:
+    """Its number; 0 for a body that has none, which no version of ours wrote and only the run's owner need judge."""
+    try:
+        return int(orjson.loads(stored.body)["data"]["dispatch"])
+    except (ValueError, LookupError, TypeError, OverflowError):
+        return 0

@@ -170,6 +170,10 @@ class Hub:
         """Committed events after ``after``."""
         return await self._store.read(run_id, after=after, limit=limit, deltas=deltas)
 
+    async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
+        """The last sequence numbers of those runs that exist."""
+        return await self._store.heads(run_ids)
+
     def statistics(self) -> dict[str, int]:
         """Counts since the start, and what is held now."""
         return {

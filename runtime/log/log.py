@@ -184,6 +184,10 @@ class Log(Protocol):
         """Events with ``seq > after`` in order; without those of family ``token`` when ``deltas`` is False."""
         ...
 
+    async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
+        """How far those runs have come, as their last sequence numbers, in one question; unknown runs are left out."""
+        ...
+
     async def claim(self, run_id: str | None, *, executor: str, limit: int = 16) -> list[Run]:
         """Make ``executor`` the owner of that run, or of up to ``limit`` runs nobody living owns; epoch + 1 each.
 
@@ -228,4 +232,8 @@ class LogReader(Protocol):
 
     async def read(self, run_id: str, *, after: int, limit: int = 512, deltas: bool = True) -> list[Stored]:
         """Events with ``seq > after`` in order."""
+        ...
+
+    async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
+        """The last sequence numbers of those runs that exist, in one question."""
         ...

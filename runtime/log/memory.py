@@ -94,6 +94,10 @@ class MemoryLog:
         wanted = following if deltas else [event for event in following if event.family != "token"]
         return wanted[: max(min(limit, PAGE), 0)]
 
+    async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
+        self._reachable()
+        return {run_id: run.last_seq for run_id in run_ids if (run := self._runs.get(run_id)) is not None}
+
     async def claim(self, run_id: str | None, *, executor: str, limit: int = 16) -> list[Run]:
         self._reachable()
         now = self._clock.now()

@@ -17,12 +17,15 @@ from runtime.events.envelope import Stored
 from runtime.log.decide import PAGE
 from runtime.log.log import Created, Lease, NewRun, Run, Write, Written
 from runtime.log.postgres_append import append
-from runtime.log.postgres_connections import Connections, server_of
+from runtime.log.postgres_connections import Connection, Connections, server_of
+from runtime.log.postgres_hints import PostgresHints as PostgresHints
 from runtime.log.postgres_hints import PostgresNotifier
+from runtime.log.postgres_history import begin
 from runtime.log.postgres_ownership import claim, create, release, renew
-from runtime.log.postgres_reads import get_run, owned_runs, publisher_seq, read_events, recent_runs, spent
+from runtime.log.postgres_reads import get_run, last_seqs, owned_runs, publisher_seq, read_events, recent_runs, spent
 from runtime.log.postgres_schema import ensure_schema
 from runtime.log.postgres_settings import warnings
+from runtime.log.reset import Jump, random_jump
 from runtime.telemetry import logger
 
 _log = logger("postgres")
@@ -56,6 +59,9 @@ class PostgresReader:
     async def read(self, run_id: str, *, after: int, limit: int = PAGE, deltas: bool = True) -> list[Stored]:
         return await self._connected().run(lambda db: read_events(db, run_id, after, limit, deltas))
 
+    async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
+        return await self._connected().run(lambda db: last_seqs(db, run_ids))
+
     def _connected(self) -> Connections:
         if self._connections is None:
             self._connections = Connections(self._url, READER_CONNECTIONS)
@@ -65,7 +71,15 @@ class PostgresReader:
 class PostgresLog:
     """The whole ``Log`` port. ``clock`` is for tests; without one all times are the database's own."""
 
-    def __init__(self, url: str, clock: Clock | None = None, notifier: PostgresNotifier | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        clock: Clock | None = None,
+        notifier: PostgresNotifier | None = None,
+        *,
+        jump: Jump = random_jump,
+    ) -> None:
+        self._jump = jump
         self._url = url
         self._clock = clock
         self._notifier = notifier
@@ -74,10 +88,11 @@ class PostgresLog:
     async def open(self) -> None:
         if self._connections is not None:
             return
-        connections = Connections(self._url, LOG_CONNECTIONS)
+        connections = Connections(self._url, LOG_CONNECTIONS, begin=self._begin)
         try:
             found = await connections.open()
             await ensure_schema(self._url)
+            await connections.run(self._begin)
         except BaseException:
             await connections.close()
             raise
@@ -117,6 +132,9 @@ class PostgresLog:
     async def read(self, run_id: str, *, after: int, limit: int = PAGE, deltas: bool = True) -> list[Stored]:
         return await self._opened().run(lambda db: read_events(db, run_id, after, limit, deltas))
 
+    async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
+        return await self._opened().run(lambda db: last_seqs(db, run_ids))
+
     async def claim(self, run_id: str | None, *, executor: str, limit: int = 16) -> list[Run]:
         return await self._opened().run(lambda db: claim(db, run_id, executor, limit, self._now()))
 
@@ -131,6 +149,9 @@ class PostgresLog:
 
     async def spent(self, tenant_id: str, day: int) -> tuple[int, int]:
         return await self._opened().run(lambda db: spent(db, tenant_id, day))
+
+    async def _begin(self, db: Connection) -> None:
+        await begin(db, self._jump)
 
     def _now(self) -> float | None:
         return None if self._clock is None else self._clock.now()

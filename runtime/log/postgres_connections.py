@@ -74,7 +74,9 @@ async def let_go(connection: Connection) -> None:
 class Connections:
     """Up to ``limit`` connections, made when they are needed and kept for the next."""
 
-    def __init__(self, url: str, limit: int) -> None:
+    def __init__(self, url: str, limit: int, *, begin: Callable[[Connection], Awaitable[None]] | None = None) -> None:
+        """``begin`` is done first on every connection but that of ``open``; if it fails, so does the work."""
+        self._begin = begin
         self.server: Final = server_of(url)
         self._url = url
         self._free = asyncio.Semaphore(limit)
@@ -133,7 +135,7 @@ class Connections:
             raise
 
     async def _bounded(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        connection = self._take() or await connect(self._url)
+        connection = self._take() or await self._connect()
         watchdog = asyncio.get_running_loop().call_later(WORK_S, self._cut, connection)
         try:
             done = await work(connection)
@@ -148,6 +150,18 @@ class Connections:
             watchdog.cancel()
         self._give_back(connection)
         return done
+
+    async def _connect(self) -> Connection:
+        connection = await connect(self._url)
+        if self._begin is None:
+            return connection
+        try:
+            async with asyncio.timeout(WORK_S):
+                await self._begin(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
 
     def _take(self) -> Connection | None:
         while self._idle:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Final
 
@@ -22,6 +23,7 @@ UNFINISHED: Final = "r.status IN ('accepted', 'running', 'waiting')"
 _GET: Final = f"SELECT {RUN} FROM runs r WHERE run_id = $1"
 _RECENT: Final = f"SELECT {RUN} FROM runs r WHERE tenant_id = $1 ORDER BY n DESC LIMIT $2"
 _OWNED: Final = f"SELECT {RUN} FROM runs r WHERE owner = $1 AND {UNFINISHED} ORDER BY n"
+_HEADS: Final = "SELECT run_id, last_seq FROM runs WHERE run_id = ANY($1::text[])"
 _READ: Final = """
     SELECT seq, epoch, type, family, stage, body FROM events
     WHERE run_id = $1 AND seq > $2 %s ORDER BY seq LIMIT $3"""
@@ -54,6 +56,11 @@ async def read_events(db: Connection, run_id: str, after: int, limit: int, delta
     """One page of events with ``seq > after``, at most ``PAGE``."""
     query = _READ_ALL if deltas else _READ_WITHOUT_DELTAS
     return [Stored(*row) for row in await db.fetch(query, run_id, after, max(min(limit, PAGE), 0))]
+
+
+async def last_seqs(db: Connection, run_ids: Sequence[str]) -> dict[str, int]:
+    """How far those runs have come; unknown ones are left out."""
+    return {row[0]: row[1] for row in await db.fetch(_HEADS, list(run_ids))}
 
 
 async def publisher_seq(db: Connection, run_id: str, publisher: str) -> int:

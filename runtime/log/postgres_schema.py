@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import asyncpg
 
 from runtime.errors import ConfigurationError
-from runtime.log.postgres_connections import WORK_S, Connection, connect, let_go, server_of
+from runtime.log.postgres_connections import WORK_S, Connection, connect, connect_and_read_back, let_go, server_of
 from runtime.log.postgres_errors import refused
-from runtime.log.postgres_settings import SESSION
+from runtime.log.postgres_settings import SESSION, warnings
 
 SCHEMA_VERSION: Final = "0001"
 """The newest revision in ``migrations/versions``: what this Headrace reads and writes."""
@@ -28,6 +29,9 @@ LOCK: Final = 0x48445243
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 MIGRATION_S: Final = 600.0
+
+IDLE: Final = "60s"
+"""How long a migration's transaction may idle: Alembic is loaded within it, seconds on a busy machine."""
 
 
 _LOCKED: Final = """
@@ -42,8 +46,9 @@ async def ensure_schema(url: str) -> str:
     """Bring the tables to ``SCHEMA_VERSION``; answers a sentence. Raises ``ConfigurationError``, ``StoreUnavailable``."""
     server = server_of(url)
     patient = f"{MIGRATION_S:.0f}s"
+    limits = {"statement_timeout": patient, "lock_timeout": patient, "idle_in_transaction_session_timeout": IDLE}
     try:
-        db = await connect(url, {**SESSION, "statement_timeout": patient, "lock_timeout": patient})
+        db = await connect(url, {**SESSION, **limits})
         try:
             async with asyncio.timeout(WORK_S) as limit:
                 return await _ensure(db, server, limit)
@@ -58,6 +63,40 @@ async def ensure_schema(url: str) -> str:
 def migrate(url: str) -> str:
     """The same for a command line without an event loop."""
     return asyncio.run(ensure_schema(url))
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What a log would find at a database."""
+
+    server: str
+    server_version: str
+    version: str | None
+    """Of the tables; None: there are none."""
+    wanted: str
+    may_create: bool
+    """Whether the role may make the schema, if there is none."""
+    warnings: tuple[str, ...]
+
+
+async def examine(url: str) -> Examined:
+    """Look without changing anything. Raises ``ConfigurationError`` for what a log would refuse, ``StoreUnavailable``."""
+    server = server_of(url)
+    try:
+        db, settings = await connect_and_read_back(url)
+        try:
+            async with asyncio.timeout(WORK_S):
+                version = await _version(db, server)
+                if version is not None:
+                    await _refuse_without_rights(db, server)
+                may = await db.fetchval("SELECT has_database_privilege(current_database(), 'CREATE')")
+        finally:
+            await let_go(db)
+    except Exception as error:
+        if (translated := refused(error, server)) is not None:
+            raise translated from error
+        raise
+    return Examined(server, settings["server_version"], version, SCHEMA_VERSION, may, tuple(warnings(settings)))
 
 
 async def _ensure(db: Connection, server: str, limit: asyncio.Timeout) -> str:

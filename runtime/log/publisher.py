@@ -178,6 +178,8 @@ class Publisher:
         self._opened = 0
         self._news = asyncio.Event()
         self._urgent = asyncio.Event()
+        self._sending: list[tuple[Lane, Append]] = []
+        self._sent = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.counts = Counts()
 
@@ -206,6 +208,15 @@ class Publisher:
         """Forget a lane that has been drained or refused."""
         self._lanes.pop(lane.name, None)
 
+    async def settled(self, run_id: str) -> None:
+        """Wait until nothing of that run is on its way to the hub any more, be its lane closed or not.
+
+        What a closed lane has sent is sent again like any other until the hub answers. Whoever goes on from the log must
+        first let it arrive, or be given up.
+        """
+        while any(append.run_id == run_id for _, append in self._sending):
+            await self._sent.wait()
+
     def wake(self, *, urgent: bool) -> None:
         """Something has gathered; ``urgent`` when someone waits for its commit."""
         self._news.set()
@@ -224,7 +235,13 @@ class Publisher:
             last = self._clock.monotonic()
             taken = [(lane, append) for lane in list(self._lanes.values()) if (append := lane.take()) is not None]
             if taken:
-                await self._send(taken)
+                self._sending = taken
+                try:
+                    await self._send(taken)
+                finally:
+                    self._sending = []
+                    self._sent.set()
+                    self._sent = asyncio.Event()
 
     async def _wait_for_urgency(self, seconds: float) -> None:
         try:

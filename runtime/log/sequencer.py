@@ -98,13 +98,14 @@ class Sequencer:
         self.heads[run.run_id] = head_of(run)
 
     def claimed(self, run: Run) -> None:
-        """Note a run's new owner, if it is in memory."""
+        """Note a run's new owner, if it is in memory; stale is what more than this claim has changed (``reset``)."""
         if (head := self.heads.get(run.run_id)) is not None:
+            head.stale |= (run.epoch, run.last_seq) != (head.epoch + 1, head.last_seq)
             head.epoch, head.status = run.epoch, run.status
 
     async def load(self, run_ids: Iterable[str]) -> None:
-        """Bring into memory what is not there."""
-        for run_id in set(run_ids) - self.heads.keys():
+        """Bring into memory what is not there, or stale."""
+        for run_id in {run_id for run_id in run_ids if (head := self.heads.get(run_id)) is None or head.stale}:
             run = await self._store.get(run_id)
             if run is None:
                 continue

@@ -17,8 +17,9 @@ from runtime.errors import StoreUnavailable
 from runtime.events.envelope import Stored
 from runtime.log.decide import PAGE
 from runtime.log.log import Created, Lease, NewRun, Run, Write, Written
+from runtime.log.reset import Jump, machine_boot_id, random_jump
 from runtime.log.sqlite_file import open_for_reading
-from runtime.log.sqlite_reads import get_run, read_events, recent_runs
+from runtime.log.sqlite_reads import get_run, last_seqs, read_events, recent_runs
 from runtime.log.sqlite_thread import StoreThread
 from runtime.log.sqlite_writer import SqliteWriter
 
@@ -49,6 +50,9 @@ class SqliteReader:
     async def read(self, run_id: str, *, after: int, limit: int = PAGE, deltas: bool = True) -> list[Stored]:
         return await self._ask(lambda db: read_events(db, run_id, after, limit, deltas), [])
 
+    async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
+        return await self._ask(lambda db: last_seqs(db, run_ids), {})
+
     async def _ask(self, question: Callable[[sqlite3.Connection], T], nothing: T) -> T:
         if self._thread is None:
             self._thread = StoreThread("sqlite-reader")
@@ -72,9 +76,14 @@ class SqliteLog:
     one whose caller was cancelled. ``recent`` and ``read`` have a connection of their own and never hold up an append.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(
+        self, path: Path, clock: Clock, *, boot_id: Callable[[], str] = machine_boot_id, jump: Jump = random_jump
+    ) -> None:
+        """``boot_id`` and ``jump``: see ``reset``; both are asked when the log is opened."""
         self._path = path
         self._clock = clock
+        self._boot_id = boot_id
+        self._jump = jump
         self._reader = SqliteReader(path)
         self._thread: StoreThread | None = None
         self._writer: SqliteWriter | None = None
@@ -119,6 +128,10 @@ class SqliteLog:
         self._opened()
         return await self._reader.read(run_id, after=after, limit=limit, deltas=deltas)
 
+    async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
+        self._opened()
+        return await self._reader.heads(run_ids)
+
     async def claim(self, run_id: str | None, *, executor: str, limit: int = 16) -> list[Run]:
         return await self._write(lambda writer: writer.claim(run_id, executor, limit, self._clock.now()))
 
@@ -148,7 +161,7 @@ class SqliteLog:
         return work(self._writer)
 
     def _take_file(self) -> None:
-        self._writer = SqliteWriter(self._path)
+        self._writer = SqliteWriter(self._path, self._boot_id(), self._jump)
 
     def _let_go(self) -> None:
         writer, self._writer = self._writer, None

@@ -16,6 +16,8 @@ from typing import Final
 
 from runtime.errors import ConfigurationError, StoreLocked
 from runtime.log.log import FORMAT_VERSION
+from runtime.log.reset import Jump
+from runtime.telemetry import logger
 
 APPLICATION_ID: Final = 0x48445243
 """``HDRC``, in the file's header: says that a SQLite file is ours before anything in it is changed."""
@@ -34,6 +36,12 @@ PRAGMAS: Final[tuple[tuple[str, str, str | int], ...]] = (
     ("journal_size_limit", "67108864", 67108864),
 )
 """Name, what is set, and what must be read back (JOURNAL.md 1.9)."""
+
+
+_BEGIN: Final = "UPDATE store SET store_epoch = store_epoch + 1 RETURNING store_epoch, boot_id"
+_JUMP: Final = "UPDATE runs SET epoch = epoch + ?, owner = NULL WHERE status IN ('accepted', 'running', 'waiting')"
+
+_log = logger("sqlite")
 
 
 class FileLock:
@@ -101,6 +109,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     Raises ``ConfigurationError`` for a file that is not ours, damaged, of another format, or on a disk without WAL.
     """
     db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, cached_statements=256)
+    db.text_factory = _text
     try:
         version = _format_of(db, path)
         _set_and_read_back(db, path)
@@ -117,12 +126,31 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     return db
 
 
+def begin(db: sqlite3.Connection, boot_id: str, jump: Jump) -> int:
+    """Begin this opening of the file and give its number, in one transaction; see ``reset`` for the jump.
+
+    An unknown ``boot_id`` (empty) cannot tell whether power was lost since, so it counts as another one.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    ((store_epoch, last_boot_id),) = db.execute(_BEGIN).fetchall()
+    if not boot_id or boot_id != last_boot_id:
+        db.execute("UPDATE store SET boot_id = ?", (boot_id,))
+        jumped = db.execute(_JUMP, (jump(),)).rowcount
+        if jumped:
+            _log.warning(
+                "the machine may have restarted since the log was last open: %d unfinished runs are free", jumped
+            )
+    db.execute("COMMIT")
+    return int(store_epoch)
+
+
 def open_for_reading(path: Path) -> sqlite3.Connection | None:
     """Give a connection that cannot write; None while there is no log yet. Raises ``ConfigurationError``."""
     if not path.exists():
         return None
     uri = f"{path.resolve().as_uri()}?mode=ro"
     db = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    db.text_factory = _text
     try:
         db.execute("PRAGMA query_only=ON")
         db.execute("PRAGMA wal_autocheckpoint=0")
@@ -135,6 +163,11 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
         db.close()
         return None
     return db
+
+
+def _text(raw: bytes) -> str:
+    # SQLite keeps any bytes as text: one row that is no UTF-8 must not hide every row that is read with it.
+    return raw.decode("utf-8", "replace")
 
 
 def _format_of(db: sqlite3.Connection, path: Path) -> int:

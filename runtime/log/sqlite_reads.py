@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any, Final
+
+import orjson
 
 from runtime.events.envelope import Stored
 from runtime.log.decide import PAGE
@@ -21,6 +24,7 @@ _CANCEL_REQUESTED: Final = RUN.split(", ").index("cancel_requested")
 _GET: Final = f"SELECT {RUN} FROM runs WHERE run_id = ?"
 _RECENT: Final = f"SELECT {RUN} FROM runs WHERE tenant_id = ? ORDER BY n DESC LIMIT ?"
 _EVENT: Final = "SELECT seq, epoch, type, family, stage, body FROM events WHERE run_id = ? AND seq > ?"
+_HEADS: Final = "SELECT run_id, last_seq FROM runs WHERE run_id IN (SELECT value FROM json_each(?))"
 _READ: Final = f"{_EVENT} ORDER BY seq LIMIT ?"
 _READ_WITHOUT_DELTAS: Final = f"{_EVENT} AND family <> 'token' ORDER BY seq LIMIT ?"
 
@@ -47,3 +51,8 @@ def read_events(db: sqlite3.Connection, run_id: str, after: int, limit: int, del
     """One page of events with ``seq > after``, at most ``PAGE``."""
     query = _READ if deltas else _READ_WITHOUT_DELTAS
     return [Stored(*row) for row in db.execute(query, (run_id, after, max(min(limit, PAGE), 0))).fetchall()]
+
+
+def last_seqs(db: sqlite3.Connection, run_ids: Sequence[str]) -> dict[str, int]:
+    """How far those runs have come; unknown ones are left out."""
+    return dict(db.execute(_HEADS, (orjson.dumps(list(run_ids)).decode(),)).fetchall())

@@ -16,7 +16,8 @@ from typing import Final
 from runtime.errors import Conflict, InvalidRequest, StoreLocked
 from runtime.log.decide import HANDOUT_S, IDEMPOTENCY_KEPT_S, Account, Head, advance, created, decide, head_of, moved
 from runtime.log.log import TERMINAL, Created, Lease, NewRun, Run, Write, Written
-from runtime.log.sqlite_file import FileLock, open_for_writing, prepare
+from runtime.log.reset import Jump
+from runtime.log.sqlite_file import FileLock, begin, open_for_writing, prepare
 from runtime.log.sqlite_reads import RUN, get_run, to_run
 
 _UNFINISHED: Final = "status IN ('accepted', 'running', 'waiting')"
@@ -84,7 +85,7 @@ class _Batch:
 class SqliteWriter:
     """The one write connection. Made, used and closed in one thread; ``now`` is always the store's clock."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, boot_id: str, jump: Jump) -> None:
         """Take the file. Raises ``StoreLocked``, ``ConfigurationError``, ``sqlite3.Error``."""
         prepare(path)
         self._path = path
@@ -96,7 +97,7 @@ class SqliteWriter:
             self._lock.release()
             raise
         try:
-            self._store_epoch = self._begin_store_epoch()
+            self._store_epoch = begin(self.db, boot_id, jump)
         except BaseException:
             self.close()
             raise
@@ -201,10 +202,6 @@ class SqliteWriter:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
-
-    def _begin_store_epoch(self) -> int:
-        query = "UPDATE store SET store_epoch = store_epoch + 1 RETURNING store_epoch"
-        return int(self.db.execute(query).fetchall()[0][0])
 
     def _refuse_if_replaced(self) -> None:
         """The lock file can be deleted by hand; then two processes hold a lock each, and only the later may write."""

@@ -108,3 +108,7 @@ class HubPort(Protocol):
     async def read(self, run_id: str, *, after: int, limit: int = 512, deltas: bool = True) -> list[Stored]:
         """Committed events after ``after``."""
         ...
+
+    async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
+        """The last sequence numbers of those runs that exist."""
+        ...

@@ -125,6 +125,32 @@ FAILED = stored(
         ),
     ]
 )
+DOUBTFUL = stored(
+    [
+        *beginning(),
+        *find_begins(),
+        *staged("find", "research", ev.ToolCalled(call_id="c2", name="book_room", arguments={}, kind="at_most_once")),
+        *staged(
+            "find",
+            "research",
+            ev.ToolOutcomeUnknown(call_id="c2", name="book_room", known="it had begun when its process was lost"),
+            ev.RecoveryToolSwitchedOff(
+                name="search_documents",
+                failures=3,
+                message="Search documents failed 3 times in a row and is switched off",
+            ),
+        ),
+        ev.RunWaiting(reason="the model's provider limits the rate of requests", until=1_700_000_330.0),
+        ev.RunStarted(epoch=2, owner="f", code_version="0"),
+        ev.RunFailed(
+            code="budget_exceeded",
+            message="the next model call does not fit the budget",
+            layer="executor",
+            retryable=True,
+            resume=ev.ResumeHint(possible=True, how="`headrace resume` runs the same plan from its first step."),
+        ),
+    ]
+)
 LIMITED = stored(
     [
         *beginning(),

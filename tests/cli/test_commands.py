@@ -181,10 +181,13 @@ def test_runs_and_cancel(serve_raw: Serve) -> None:
         (["serve", "--docs", "/no/such/folder"], 2, "does not exist"),
         (["models", "fetch", "gpt"], 2, "there is no model 'gpt'"),
         (["index", "/no/such/folder"], 2, "does not exist"),
+        (["migrate"], 2, "name a database with --log or HEADRACE_LOG"),
+        (["migrate", "--log", "memory:"], 2, "needs no migration"),
+        (["migrate", "--log", "postgresql://me:a@b/c@host/db"], 2, "percent-encoded"),
     ],
 )
 def test_a_mistake_is_one_sentence_with_its_remedy(arguments: list[str], code: int, sentence: str) -> None:
-    result = runner.invoke(app, arguments, env={"ANTHROPIC_API_KEY": "", "ANTHROPIC_BASE_URL": ""})
+    result = runner.invoke(app, arguments, env={"ANTHROPIC_API_KEY": "", "ANTHROPIC_BASE_URL": "", "HEADRACE_LOG": ""})
     assert result.exit_code == code, result.output
     assert sentence in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
@@ -268,7 +271,19 @@ def test_a_terminal_gets_the_live_picture(serve_raw: Serve) -> None:
 
 def test_help_and_version() -> None:
     shown = runner.invoke(app, ["--help"]).stdout
-    for command in ("serve", "ask", "tail", "runs", "resume", "cancel", "doctor", "models", "index", "version"):
+    for command in (
+        "serve",
+        "ask",
+        "tail",
+        "runs",
+        "resume",
+        "cancel",
+        "doctor",
+        "migrate",
+        "models",
+        "index",
+        "version",
+    ):
         assert command in shown
         assert runner.invoke(app, [command, "--help"]).exit_code == 0
     assert runner.invoke(app, ["version"]).stdout.startswith("headrace ")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from runtime.cli.ending import render_ending
 from runtime.cli.plain import Plain
 from runtime.cli.terminal import last_lines, one_line, safe
 from runtime.cli.view import Size, render
+from runtime.events import catalog as ev
 from runtime.events.catalog import TurnDelta
 from runtime.events.envelope import Stored
 from runtime.events.fold import RunState, fold
@@ -31,10 +34,21 @@ RUNS = {
     "guarded": by_hand.GUARDED,
     "failed": by_hand.FAILED,
     "limited": by_hand.LIMITED,
+    "doubtful": by_hand.DOUBTFUL,
     "cancelled": by_hand.CANCELLED,
     "hostile": by_hand.HOSTILE,
     "resumed": by_hand.RESUMED,
 }
+
+
+@pytest.fixture(autouse=True)
+def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Times of day are shown as the terminal's; the goldens' is UTC."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 def picture(log: list[Stored], size: Size | None = None) -> str:
@@ -109,6 +123,25 @@ def test_text_without_deltas_is_still_said() -> None:
     drafts = by_hand.turn("find", "research", "All at once.", number=2)
     whole = [d for d in drafts if not isinstance(d.event, TurnDelta)]
     assert "[1] | All at once." in lines(stored([*by_hand.beginning(), *by_hand.find_begins(), *whole]))
+
+
+def test_what_is_in_doubt_stays_in_sight_when_its_step_is_over() -> None:
+    over = ev.StageFailed(todo="find", title="t", code="stage_timeout", message="m", attempts=1, decision="continue")
+    doubt = ev.ToolOutcomeUnknown(call_id="c1", name="book_room", known="its process was lost")
+    log = stored([*by_hand.beginning(), *by_hand.find_begins(), *by_hand.staged("find", "research", doubt, over)])
+    assert "book_room may or may not have had its effect" in picture(log)
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"), [(0.5, "this run's $0.5, which"), (None, "the budget: the server's budget")]
+)
+def test_the_end_of_a_budget_says_which_it_may_have_been(limit: float | None, said: str) -> None:
+    accepted = ev.RunAccepted(input=ev.RunInput(question="q"), limits=ev.Limits(budget_usd=limit))
+    hint = ev.ResumeHint(possible=True, how="resume it")
+    ended = ev.RunFailed(code="budget_exceeded", message="m", layer="executor", retryable=True, resume=hint)
+    for shown in (picture(stored([accepted, ended])), lines(stored([accepted, ended]))):
+        assert said in shown
+        assert "trying again" not in shown
 
 
 def test_short_words() -> None:

@@ -205,6 +205,14 @@ async def test_unknown_run_reads_as_nothing(log: Log) -> None:
     assert await log.publisher_seq("r9", "p") == 0
 
 
+async def test_heads_tell_how_far_many_runs_have_come_and_leave_out_unknown_ones(log: Log) -> None:
+    for run_id in ("r1", "r2", "r3"):
+        await log.create(new(run_id))
+    await log.append([write("r2", 1, DELTA, DELTA)])
+    assert await log.heads(["r1", "r2", "r4"]) == {"r1": 1, "r2": 3}
+    assert await log.heads([]) == {}
+
+
 async def test_read_gives_exactly_what_follows_the_cursor(log: Log) -> None:
     await log.create(new())
     await log.append([write("r1", 1, *[DELTA] * 4)])

@@ -103,6 +103,16 @@ def test_events_page_is_up_to_date() -> None:
     assert written == make_events.page(), "run `python docs/make_events.py`"
 
 
+def test_tests_that_show_a_promise_exist() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / "semantics.md").read_text("utf-8"))
+    assert len(named) > 50
+    for path, test in named:
+        assert (ROOT / path).exists(), f"docs/semantics.md names {path}, which does not exist"
+        assert f"def {test}" in (ROOT / path).read_text("utf-8"), (
+            f"docs/semantics.md names {test}, which {path} has not"
+        )
+
+
 def test_script_shown_is_a_script() -> None:
     blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "scripts.md").read_text("utf-8"), re.DOTALL)
     assert blocks

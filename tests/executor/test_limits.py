@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from runtime.errors import Parked
-from runtime.executor.executor import PROBATION_AFTER, PROBATION_S
+from runtime.executor.probation import PROBATION_AFTER, PROBATION_S
 from runtime.tools.tool import tool
 from tests.checker import check_run
 from tests.executor.test_executor import PAIR, script_with

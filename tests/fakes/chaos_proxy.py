@@ -19,6 +19,8 @@ Direction = Literal["to client", "to server"]
 CHUNK = 16 * 1024
 SSL_REQUESTS = (80877103, 80877104)
 """PostgreSQL's codes of SSLRequest and GSSENCRequest, which are answered with one byte outside the protocol."""
+READY = b"Z\x00\x00\x00\x05I"
+"""PostgreSQL's ReadyForQuery outside a transaction: whatever was asked is committed, or never will be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class ChaosProxy:
         self.latency_s = 0.0
         self.blackhole = False
         """While true, bytes are taken and thrown away, and new connections are accepted and never answered."""
+        self.lose_reply_to: bytes | None = None
+        """PostgreSQL: the answer to the next request with these bytes in it is swallowed to its end; then a reset."""
         self.counts: Counter[str] = Counter()
 
     @property
@@ -148,6 +152,7 @@ class _Connection:
         self._client, self._server = (reader, writer), (above, upstream)
         self._left = {"to client": None, "to server": None, fault.direction: fault.cut_after}
         self._commits = CommitCounter(fault.commit_tag, fault.drop_commit)
+        self._losing = False
         self.over = False
 
     async def up(self) -> None:
@@ -179,6 +184,10 @@ class _Connection:
         """What still passes of ``data``, and the fault that strikes after it."""
         if direction == "to server":
             self._commits.asked(data)
+            if self._proxy.lose_reply_to is not None and self._proxy.lose_reply_to in data:
+                self._proxy.lose_reply_to, self._losing = None, True
+        elif self._losing:
+            return b"", "replies lost" if data.endswith(READY) else None
         elif self._fault.drop_reply:
             return b"", "replies dropped"
         elif self._fault.drop_commit is not None and (at := self._commits.answered(data)) is not None:

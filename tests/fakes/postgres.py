@@ -137,6 +137,30 @@ class PostgresServer:
         self.stop(mode)
         self.start(**settings)
 
+    def back_up(self) -> Path:
+        """Stop, copy the files, start again; gives the copy, which stands for a standby that gets nothing from now on."""
+        assert self.folder is not None
+        self.stop("fast")
+        copy = self.folder / f"backup-{secrets.token_hex(4)}"
+        self._copy(self.folder / "data", copy)
+        self.start()
+        return copy
+
+    def fail_over(self, backup: Path) -> None:
+        """Crash, and let the standby that ``backup`` is take over at the same address: what came after it is lost."""
+        assert self.folder is not None
+        self.stop("immediate")
+        shutil.rmtree(self.folder / "data")
+        self._copy(backup, self.folder / "data")
+        (self.folder / "data" / "standby.signal").touch()
+        self.start()
+        pg_ctl = [str(find_binaries() / "pg_ctl"), "-D", str(self.folder / "data"), "-w", "-t", "30", "promote"]
+        subprocess.run(pg_ctl, check=True, stdout=subprocess.DEVNULL, **self._as_user())
+
+    @staticmethod
+    def _copy(source: Path, target: Path) -> None:
+        subprocess.run(["cp", "-a", str(source), str(target)], check=True)  # with owners, which the server insists on
+
     def remove(self) -> None:
         """Stop and delete everything; safe to call twice."""
         self.stop("immediate")

@@ -34,7 +34,8 @@ def bound(n: int, violations: int) -> str:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The document: one line for each row, the machine, the date and how to read it."""
+    """The document: one line for the latest row of each kind, the machine, the date and how to read it."""
+    rows = list({(row["promise"], row["what"]): row for row in rows}.values())
     machine = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
     days = sorted({row["at"] for row in rows})
     head = (

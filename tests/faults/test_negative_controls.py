@@ -101,6 +101,7 @@ def test_f_superseded_omitted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # --- (d) a cursor on a global sequence -------------------------------------------------------------------------------
 
+
 async def global_scene(seed: int, *, by_global_id: bool) -> History:
     """Writers of several runs take ids of one sequence and commit when they commit; a client polls from its cursor."""
     chance, history = random.Random(seed), History(seed)

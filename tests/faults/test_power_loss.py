@@ -25,6 +25,7 @@ from runtime.generator.app import build_app
 from runtime.generator.tail import LogDoor
 from runtime.log.hub import Hub
 from runtime.log.log import NewRun, Write
+from runtime.log.reset import BELOW, LEAST
 from runtime.log.sqlite import SqliteLog
 from tests.faults.report import record
 from tests.generator.driver import Exchange, http_scope
@@ -41,9 +42,9 @@ def said(run_id: str, text: str) -> Record:
 class Writing:
     """The workload: three runs, each taken over once, every commit of its own size."""
 
-    def __init__(self, path: Path, chance: random.Random) -> None:
+    def __init__(self, path: Path, chance: random.Random, boot_id: str) -> None:
         self.clock = ManualClock()
-        self.log = SqliteLog(path, self.clock)
+        self.log = SqliteLog(path, self.clock, boot_id=lambda: boot_id, jump=lambda: chance.randrange(LEAST, BELOW))
         self.chance = chance
         self.numbers: Counter[str] = Counter()
 
@@ -76,7 +77,7 @@ class Writing:
 
 async def written(path: Path, chance: random.Random) -> dict[str, list[Stored]]:
     """Write a log, and copy its files as they are on the disk; answers what clients may have seen of it."""
-    writing = Writing(path, chance)
+    writing = Writing(path, chance, "before")
     await writing.log.open()
     for run_id in RUNS:
         accepted = encode(Draft(RunAccepted(input=RunInput(question="Why?"))), run_id, 0.0)
@@ -120,7 +121,7 @@ def is_right(status: int, body: dict[str, object], log: list[Stored], saw: list[
 
 
 async def lose_power(tmp_path: Path, cuts: int, seed: int) -> Counter[str]:
-    """Answers how many resumed cursors came to what; ``reissued`` are those of the known hole below."""
+    """Answers how many resumed cursors came to what; ``silent`` ones went on without a word."""
     chance = random.Random(seed)
     seen = await written(tmp_path / "log.db", chance)
     kept, size = tmp_path / "log.db.kept", (tmp_path / "log.db.kept-wal").stat().st_size
@@ -128,12 +129,14 @@ async def lose_power(tmp_path: Path, cuts: int, seed: int) -> Counter[str]:
     for n in range(cuts):
         path = tmp_path / f"cut-{n}.db"
         restore(kept, path, chance.randrange(0, size))
-        writing = Writing(path, chance)
+        writing = Writing(path, chance, "after")
         writing.clock.advance(1000.0)
         hub = Hub(writing.log, writing.clock)
         await hub.start()
         door = LogDoor("door", hub, writing.log, (), writing.clock, max_readers_per_run=5)
-        app = build_app(door, Settings(data_dir=tmp_path), clock=writing.clock, new_id=lambda: "request", team=frozenset)
+        app = build_app(
+            door, Settings(data_dir=tmp_path), clock=writing.clock, new_id=lambda: "request", team=frozenset
+        )
         for grown in (False, True):
             if grown:  # a new owner goes on, past where the old head was
                 await writing.claim("e3")
@@ -145,8 +148,7 @@ async def lose_power(tmp_path: Path, cuts: int, seed: int) -> Counter[str]:
                         status, body = await resumed(app, run_id, f"{k}.{saw[k - 1].epoch}")
                         right = is_right(status, body, log, saw, k)
                         outcomes[f"{status}{' after growth' if grown else ''}"] += 1
-                        if not right:
-                            outcomes["reissued" if log[k - 1].epoch == saw[k - 1].epoch and grown else "silent"] += 1
+                        outcomes["silent"] += not right
         await hub.stop()
         for file in tmp_path.glob(f"cut-{n}.db*"):
             file.unlink()
@@ -176,20 +178,6 @@ async def test_a_client_ahead_is_told_many_more_times(tmp_path: Path) -> None:
     await lose_power(tmp_path, int(os.environ.get("CUTS", "500")), int(os.environ.get("SEED", "2")))
 
 
-# --- a known hole: what is written after the loss may bear the number and the epoch of what was lost ------------------
-# Nothing in the log tells the two histories apart, since the lost claim's epoch is given out again, and the door writes
-# under the present one. These turn red when it is closed: then take the marks away.
-
-HOLE = pytest.mark.xfail(strict=True, raises=AssertionError, reason="an epoch may be given out twice after a loss")
-
-
-@HOLE
-async def test_an_epoch_that_was_lost_with_its_claim_is_not_given_out_again(tmp_path: Path) -> None:
-    outcomes = await lose_power(tmp_path, 20, 3)
-    assert outcomes["reissued"] == 0
-
-
-@HOLE
 async def test_what_the_door_wrote_after_a_loss_is_not_taken_for_what_was_lost(tmp_path: Path) -> None:
     """A cancel request takes the number of a lost event, in the same epoch: that client must not be continued."""
     chance = random.Random(1)
@@ -197,13 +185,15 @@ async def test_what_the_door_wrote_after_a_loss_is_not_taken_for_what_was_lost(t
     kept = tmp_path / "log.db.kept"
     size = Path(f"{kept}-wal").stat().st_size
     restore(kept, tmp_path / "cut.db", size * 9 // 10)
-    writing = Writing(tmp_path / "cut.db", chance)
+    writing = Writing(tmp_path / "cut.db", chance, "after")
     writing.clock.advance(1000.0)
     hub = Hub(writing.log, writing.clock)
     await hub.start()
     try:
         door = LogDoor("door", hub, writing.log, (), writing.clock, max_readers_per_run=5)
-        app = build_app(door, Settings(data_dir=tmp_path), clock=writing.clock, new_id=lambda: "request", team=frozenset)
+        app = build_app(
+            door, Settings(data_dir=tmp_path), clock=writing.clock, new_id=lambda: "request", team=frozenset
+        )
         for run_id in RUNS:
             before = await writing.events(run_id)
             assert len(before) < len(seen[run_id]), "nothing of this run was lost"

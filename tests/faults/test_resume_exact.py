@@ -75,11 +75,17 @@ async def cut_and_resume(tmp_path: Path, cuts: int, runs: int, seed: int) -> Non
     def plan(number: int) -> Fault:
         if number > cuts:
             return Fault()
-        return Fault(cut_after=chance.choice([chance.randrange(1, 700), chance.randrange(1, 12_000)]), reset=chance.random() < 0.5)
+        return Fault(
+            cut_after=chance.choice([chance.randrange(1, 700), chance.randrange(1, 12_000)]),
+            reset=chance.random() < 0.5,
+        )
 
     pool = ThreadPoolExecutor(runs * CLIENTS_PER_RUN)
     loop = asyncio.get_running_loop()
-    async with in_process_server(settings(tmp_path)) as url, ChaosProxy("127.0.0.1", int(url.rpartition(":")[2]), plan=plan) as proxy:
+    async with (
+        in_process_server(settings(tmp_path)) as url,
+        ChaosProxy("127.0.0.1", int(url.rpartition(":")[2]), plan=plan) as proxy,
+    ):
         run_ids = await asked(url, runs)
         names = [(f"client {n} of {run_id}", run_id) for run_id in run_ids for n in range(CLIENTS_PER_RUN)]
         recorders = [Recorder(name, proxy.port, run_id, segments.append) for name, run_id in names]

@@ -22,7 +22,7 @@ import pytest
 from runtime.bootstrap.system import in_process_server
 from runtime.config import Settings
 from tests.faults.report import record
-from tests.rig import CHAIN
+from tests.rig import PLANNING
 
 MEMORY_PER_STOPPED = 256 * 1024
 MEMORY_MARGIN = 32 * 1024 * 1024
@@ -34,8 +34,17 @@ LATENCY_NOISE_S = 0.05
 ROUNDS = 4
 
 WORD = "x" * 2000
-SCRIPT = CHAIN.replace('text = "words of', f'rate = 50\nrepeat = 40\ntext = "{WORD} words of')
-"""About 1 MB to each reader: more than sockets and servers hold by themselves."""
+SCRIPT = f"""{PLANNING}
+[[turn]]
+agent = "planner"
+[turn.output]
+todos = [{{ id = "write", title = "Write", agent = "writing", depends_on = [] }}]
+[[turn]]
+rate = 100
+repeat = 400
+text = "{WORD} "
+"""
+"""About 1 MB to each reader in 4 s: more than sockets and servers hold by themselves."""
 
 
 @asynccontextmanager
@@ -57,14 +66,18 @@ def connected(port: int, run_id: str) -> socket.socket:
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.connect(("127.0.0.1", port))
-    connection.sendall(f"GET /v1/runs/{run_id}/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n".encode())
+    connection.sendall(
+        f"GET /v1/runs/{run_id}/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n".encode()
+    )
     return connection
 
 
 async def read(port: int, run_id: str, lags: list[float]) -> int:
     """Read to the end; notes for every event how long after its making it came. Answers the number of events."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
-    writer.write(f"GET /v1/runs/{run_id}/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\nConnection: close\r\n\r\n".encode())
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
+    writer.write(
+        f"GET /v1/runs/{run_id}/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\nConnection: close\r\n\r\n".encode()
+    )
     events = 0
     while line := await reader.readline():
         if line.startswith(b"data: "):
@@ -115,6 +128,7 @@ async def slow_readers(tmp_path: Path, runs: int, stopped: int, reading: int) ->
     assert grown <= bound, floor
 
 
+@pytest.mark.timeout(300)
 async def test_readers_that_stop_reading_hurt_only_themselves(tmp_path: Path) -> None:
     await slow_readers(tmp_path, 2, 20, 10)
 
@@ -130,7 +144,10 @@ async def test_parallel_duplicates_of_a_key_make_one_run(tmp_path: Path) -> None
     keys, duplicates = 20, 50
     settings = Settings(model="scripted", data_dir=tmp_path)
     limits = httpx2.Limits(max_connections=200)
-    async with in_process_server(settings) as url, httpx2.AsyncClient(base_url=url, limits=limits, timeout=60) as client:
+    async with (
+        in_process_server(settings) as url,
+        httpx2.AsyncClient(base_url=url, limits=limits, timeout=60) as client,
+    ):
 
         async def post(key: int) -> tuple[int, int, str]:
             headers = {"Idempotency-Key": f"key-{key}"}

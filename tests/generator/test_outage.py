@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 
 import pytest
@@ -25,7 +26,7 @@ class Flaky:
         self._log = house.log
         self.away = False
         self.asked = 0
-        house.door._reader = self
+        house.door._reader = house.door._probe._reader = house.door._lookout._reader = self
 
     def _there(self) -> None:
         self.asked += 1
@@ -43,6 +44,10 @@ class Flaky:
     async def read(self, run_id: str, *, after: int, limit: int = 512, deltas: bool = True) -> list[Stored]:
         self._there()
         return await self._log.read(run_id, after=after, limit=limit, deltas=deltas)
+
+    async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
+        self._there()
+        return await self._log.heads(run_ids)
 
 
 class Reader:

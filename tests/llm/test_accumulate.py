@@ -13,7 +13,7 @@ from runtime.events.messages import RedactedThinkingBlock, TextBlock, ThinkingBl
 from runtime.llm.accumulate import Accumulator
 from runtime.llm.arguments import parse
 from runtime.llm.client import Chunk, TextDelta, ThinkingDelta, ToolInputDelta
-from runtime.llm.pricing import cost_usd
+from runtime.llm.pricing import Price, PriceTable, cost_usd
 from runtime.llm.sse_decode import ServerSentEvent, SseDecoder
 from runtime.telemetry import Counts
 from tests.fakes import messages_wire as wire
@@ -32,6 +32,19 @@ def test_text_comes_in_pieces_and_whole() -> None:
     assert chunks == [TextDelta("one"), TextDelta(" two")]
     assert folded.completed().content == (TextBlock(text="one two"),)
     assert folded.completed().model == "claude-sonnet-5"
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "cost"), [("dear", "dear-by-proxy", 35e-6), ("dear", "cheap", 3.5e-6), ("?", "??", 0.0)]
+)
+def test_an_answer_under_an_unpriced_name_costs_what_the_model_asked_for_costs(
+    asked: str, answered: str, cost: float
+) -> None:
+    prices = PriceTable({"dear": Price(1, 1, 1, 1), "cheap": Price(0.1, 0.1, 0.1, 0.1)})
+    folded = Accumulator(asked, Counts(), prices)
+    for e in (wire.start(answered, 25), *wire.text_block(0, "one"), *wire.finish("end_turn", 10)):
+        folded.feed(ServerSentEvent(e["type"], json.dumps(e).encode()))
+    assert folded.completed().usage.cost_usd == pytest.approx(cost)
 
 
 def test_thinking_keeps_its_signature_and_redacted_thinking_its_data() -> None:

@@ -279,3 +279,23 @@ async def test_stopping_tells_whoever_still_waits() -> None:
     await publisher.stop()
     with pytest.raises(StoreUnavailable):
         await waiting
+
+
+@virtual_time
+async def test_settled_waits_for_what_a_closed_lane_has_sent_and_for_nothing_else() -> None:
+    async with a_publisher() as (publisher, hub):
+        lane = publisher.lane("r1", 1)
+        hub.fail = [StoreUnavailable("away")] * 3
+        hub.gate.clear()
+        asking = asyncio.create_task(lane.commit(record()))
+        await asyncio.sleep(1.0)
+        asking.cancel()
+        publisher.close(lane)
+        waiting = asyncio.create_task(publisher.settled("r1"))
+        await publisher.settled("r2")
+        await asyncio.sleep(5.0)
+        assert not waiting.done()
+        hub.gate.set()
+        await waiting
+        assert hub.kept == [b"a"], "the log has it before anyone goes on from the log"
+        await publisher.settled("r1")

@@ -105,6 +105,9 @@ class FaultyLog:
     async def read(self, run_id: str, *, after: int, limit: int = 512, deltas: bool = True) -> list[Stored]:
         return await self._maybe("read", lambda: self.inner.read(run_id, after=after, limit=limit, deltas=deltas))
 
+    async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
+        return await self._maybe("heads", lambda: self.inner.heads(run_ids))
+
     async def claim(self, run_id: str | None, *, executor: str, limit: int = 16) -> list[Run]:
         return await self._maybe("claim", lambda: self.inner.claim(run_id, executor=executor, limit=limit))
 

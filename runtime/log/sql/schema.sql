@@ -2,7 +2,8 @@
 
 CREATE TABLE store (
     only INTEGER PRIMARY KEY CHECK (only = 1),
-    store_epoch INTEGER NOT NULL              -- +1 with each opening; a process that finds another number has been replaced
+    store_epoch INTEGER NOT NULL,             -- +1 with each opening; a process that finds another number has been replaced
+    boot_id TEXT NOT NULL DEFAULT ''          -- of the machine at the last opening; another one: power may have been lost
 ) STRICT;
 
 CREATE TABLE runs (

@@ -1,4 +1,6 @@
--- From format 1 to format 2: waiting runs and budgets.
+-- From format 1 to format 2: waiting runs, budgets, and which start of the machine it was.
+
+ALTER TABLE store ADD COLUMN boot_id TEXT NOT NULL DEFAULT '';
 
 ALTER TABLE runs ADD COLUMN wake_at REAL;
 ALTER TABLE runs ADD COLUMN budget INTEGER;

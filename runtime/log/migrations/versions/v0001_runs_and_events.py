@@ -14,6 +14,15 @@ branch_labels = None
 depends_on = None
 
 TABLES = """
+CREATE TABLE headrace.store (
+    only_one integer PRIMARY KEY CHECK (only_one = 1),
+    history text NOT NULL
+);
+
+COMMENT ON COLUMN headrace.store.history IS 'the server and timeline last written to; on another one the end may be lost';
+
+INSERT INTO headrace.store (only_one, history) VALUES (1, '');
+
 CREATE TABLE headrace.runs (
     n bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
     run_id text NOT NULL PRIMARY KEY,
