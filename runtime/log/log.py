@@ -71,7 +71,8 @@ class Run:
     on_disconnect: Literal["cancel", "continue"]
     grace_s: float
     takeovers: int
-    """How often an owner was lost since the run last made progress; a run handed over, or woken, does not count."""
+    """How often an owner that had begun was lost since the run last made progress; a run handed over, or woken, or one
+    that waited for its turn when its owner was lost, does not count."""
     wake_at: float | None = None
     """When a waiting run may be claimed; None: not by itself."""
     budget: int | None = None
@@ -193,8 +194,9 @@ class Log(Protocol):
 
         Claimable is a run that is accepted, or running with an owner whose lease has run out (or that has none), or
         waiting and due or to be cancelled; and only by an executor with a lease of its own. ``takeovers`` grows when an
-        owner was lost: when the run was running and had one. An accepted run is given by ``run_id=None`` only when it is
-        older than 1 s: until then whoever accepted it is handing it out.
+        owner was lost that had begun: when the run was running, had one, and its last event is of the present epoch. An
+        accepted run is given by ``run_id=None`` only when it is older than 1 s: until then whoever accepted it is handing
+        it out.
         Answers the claimed runs after the claim.
         """
         ...

@@ -184,13 +184,17 @@ class MemoryLog:
             return run.cancel_requested or (run.wake_at is not None and run.wake_at <= now)
         return run.status == "running" and (run.owner is None or not self._alive(run.owner, now))
 
+    def _begun(self, run: Run) -> bool:
+        """Whether anything was written under the present epoch."""
+        return self._events[run.run_id][-1].epoch == run.epoch
+
     def _take(self, run: Run, executor: str) -> Run:
         taken = replace(
             run,
             status="running",
             epoch=run.epoch + 1,
             owner=executor,
-            takeovers=run.takeovers + (run.status == "running" and run.owner is not None),
+            takeovers=run.takeovers + (run.status == "running" and run.owner is not None and self._begun(run)),
             wake_at=None,
         )
         self._runs[run.run_id] = taken

@@ -61,7 +61,8 @@ _CLAIM: Final = f"""
     taken AS (
         UPDATE runs r SET
             status = 'running', epoch = r.epoch + 1, owner = $2, wake_at = NULL,
-            takeovers = r.takeovers + (r.status = 'running' AND r.owner IS NOT NULL)::int
+            takeovers = r.takeovers + (r.status = 'running' AND r.owner IS NOT NULL AND r.epoch = (
+                SELECT e.epoch FROM events e WHERE e.run_id = r.run_id AND e.seq = r.last_seq))::int
         FROM free WHERE r.n = free.n RETURNING r.*)
     SELECT {RUN} FROM taken r ORDER BY r.n"""
 """``seen`` is the run as it was when the statement began. Once its row is locked, PostgreSQL asks the conditions again with

@@ -50,7 +50,8 @@ _SET_LEASE: Final = (
 _CLAIM: Final = f"""
     UPDATE runs SET
         status = 'running', epoch = epoch + 1, owner = :executor, wake_at = NULL,
-        takeovers = takeovers + (status = 'running' AND owner IS NOT NULL)
+        takeovers = takeovers + (status = 'running' AND owner IS NOT NULL AND epoch = (
+            SELECT e.epoch FROM events e WHERE e.run_id = runs.run_id AND e.seq = runs.last_seq))
     WHERE n IN (
         SELECT n FROM %s LEFT JOIN executors ON executor = owner
         WHERE {_UNFINISHED} AND (

@@ -508,7 +508,8 @@ async def test_executor_without_a_lease_claims_nothing(log: Log, clock: ManualCl
 
 
 async def test_run_has_one_owner_while_its_lease_lasts(log: Log, clock: ManualClock) -> None:
-    await owned(log, executor="e1")
+    first = await owned(log, executor="e1")
+    await log.append([write("r1", 1, epoch=first.epoch)])
     await log.renew("e2", ttl_s=60.0)
     clock.advance(9.9)
     assert await log.claim("r1", executor="e2") == []
@@ -591,8 +592,18 @@ async def test_handed_over_run_is_nobodys_and_its_next_claim_is_no_takeover(log:
     assert (taken.owner, taken.epoch, taken.takeovers) == ("e2", 2, 0)
 
 
-async def test_claim_from_an_executor_said_to_be_lost_is_a_takeover(log: Log) -> None:
+async def test_owner_that_was_lost_before_it_began_does_not_count(log: Log) -> None:
     await owned(log, executor="e1")
+    for number in (2, 3):
+        await log.renew(f"e{number}", ttl_s=10.0)
+        await log.release(f"e{number - 1}", lost=True)
+        (taken,) = await log.claim("r1", executor=f"e{number}")
+        assert (taken.epoch, taken.takeovers) == (number, 0)
+
+
+async def test_claim_from_an_executor_said_to_be_lost_is_a_takeover(log: Log) -> None:
+    first = await owned(log, executor="e1")
+    await log.append([write("r1", 1, epoch=first.epoch)])
     await log.renew("e2", ttl_s=10.0)
     await log.release("e1", lost=True)
     (taken,) = await log.claim(None, executor="e2")
@@ -601,8 +612,9 @@ async def test_claim_from_an_executor_said_to_be_lost_is_a_takeover(log: Log) ->
 
 
 async def test_takeovers_count_from_the_last_progress(log: Log) -> None:
-    await owned(log, executor="e0")
-    after = 1
+    first = await owned(log, executor="e0")
+    await log.append([write("r1", 1, epoch=first.epoch, publisher="p0")])
+    after = 2
     for number, progress in enumerate((False, False, True, False), start=1):
         await log.release(f"e{number - 1}", lost=True)
         await log.renew(f"e{number}", ttl_s=10.0)

@@ -181,7 +181,10 @@ class Twins(RuleBasedStateMachine):
 
     @rule(executor=st.sampled_from(EXECUTORS))
     def crash(self, executor: str) -> None:
-        """Said to be lost by someone else; another takes over at once."""
+        """Said to be lost by someone else, in the middle of its runs; another takes over at once."""
+        for run in self.both("owned", self.name(executor)):
+            number = self.both("publisher_seq", run.run_id, "p") + 1
+            self.both("append", [Write(run.run_id, run.epoch, run.last_seq, "p", number, (DELTA,))])
         self.release(executor, lost=True)
         heir = EXECUTORS[executor == EXECUTORS[0]]
         self.renew(heir)

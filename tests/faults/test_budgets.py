@@ -43,7 +43,7 @@ from tests.history import History
 from tests.portal import Gate, GatedModel, GatedRunner
 from tests.rig import Rig
 
-REPEATS = int(os.environ.get("REPEATS", "3"))
+REPEATS = int(os.environ.get("REPEATS", "1"))
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
 RUNS = 50
 KILLS = 20
