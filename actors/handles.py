@@ -46,19 +46,19 @@ class NamedActor:
 
     async def call(self, method: str, *args: Any, timeout_s: float | None = None) -> Any:
         """The method's answer. Raises what the method raised, or ``StoreUnavailable``."""
-        handle = await self.handle()
-        ref = getattr(handle, method).remote(*args)
+        ref: Any = None
         try:
             async with asyncio.timeout(timeout_s):
+                ref = getattr(await self.handle(), method).remote(*args)
                 return await ref
-        except TimeoutError as error:
-            ray.cancel(ref)
-            raise StoreUnavailable(f"{self.name} did not answer {method} within {timeout_s:g} s") from error
-        except asyncio.CancelledError:
-            ray.cancel(ref)  # cancelling the awaiter alone leaves the call running (RAY.md 1)
-            raise
-        except (RayError, RayTaskError) as error:
+        except (RayError, RayTaskError) as error:  # first: one whose cause is a TimeoutError is one itself
             raise self._translated(error) from error
+        except TimeoutError as error:
+            _cancel(ref)
+            raise StoreUnavailable(f"{self.name} did not answer {method} within {timeout_s or 0.0:g} s") from error
+        except asyncio.CancelledError:
+            _cancel(ref)  # cancelling the awaiter alone leaves the call running (RAY.md 1)
+            raise
 
     async def handle(self) -> ActorHandle[Any]:
         """The actor's handle. Raises ``StoreUnavailable`` when there is no such actor just now."""
@@ -79,6 +79,12 @@ class NamedActor:
             return error
         self._handle = None
         return StoreUnavailable(f"{self.name} cannot be reached ({type(error).__name__})")
+
+
+def _cancel(ref: Any) -> None:
+    """Stop a call, if it was made."""
+    if ref is not None:
+        ray.cancel(ref)
 
 
 class HubHandle:

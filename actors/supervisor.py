@@ -38,6 +38,8 @@ SILENT_S = 6.0
 """Silence after which an actor counts as frozen (DESIGN.md 5)."""
 START_WITHIN_S = 60.0
 """A process that has not started what it hosts by then is killed and started anew."""
+START_AGAIN_S = 0.2
+"""Pause before an actor that could not be asked to start is asked again."""
 STOP_WITHIN_S = 3.0
 """For one kind of actor to stop in order, beside the time that runs get to end."""
 RESTARTS, RESTARTS_WITHIN_S = 20, 60.0
@@ -91,7 +93,7 @@ class SupervisorHost:
         wanted = placements(self._settings, tuple(parts.specs.values()), local_model=parts.needs_local)
         new = [p for p in wanted if p.name not in self._wards and (p.first or not only_first)]
         wards = [_Ward(placement, self._create(placement)) for placement in new]
-        await asyncio.gather(*(self._pulse(ward, START_WITHIN_S, start=True) for ward in wards))
+        await asyncio.gather(*(self._until_started(ward) for ward in wards))
         silent = [ward.placement.name for ward in wards if not ward.started]
         if silent:
             self.failure = f"these actors did not start within {START_WITHIN_S:g} s: {', '.join(silent)}"
@@ -114,7 +116,7 @@ class SupervisorHost:
         """Find what an earlier incarnation of this supervisor started, and watch over it."""
         try:
             await self.start()
-        except (RuntimeError, RayError) as error:
+        except Exception as error:  # of whatever kind: without supervision the parent process must know
             self.failure = f"supervision could not be begun anew: {error}"
 
     async def stop(self) -> None:
@@ -151,12 +153,23 @@ class SupervisorHost:
     async def _watch_forever(self) -> None:
         while True:
             await asyncio.sleep(PING_EVERY_S)
-            await asyncio.gather(*(self._look_after(ward) for ward in list(self._wards.values())))
+            looks = [self._look_after(ward) for ward in list(self._wards.values())]
+            for error in await asyncio.gather(*looks, return_exceptions=True):
+                if isinstance(error, BaseException):  # one ward's trouble must not end the watch over the others
+                    _log.error("looking after an actor failed: %r", error, exc_info=error)
 
     async def _look_after(self, ward: _Ward) -> None:
         await self._pulse(ward, PING_WITHIN_S, start=False)
         if time.monotonic() - ward.heard > SILENT_S:
             await self._replace(ward)
+
+    async def _until_started(self, ward: _Ward) -> None:
+        """Pulse until it has started what it hosts; an actor that is just being restarted refuses calls at once."""
+        deadline = time.monotonic() + START_WITHIN_S
+        while not ward.started and (left := deadline - time.monotonic()) > 0:
+            await self._pulse(ward, left, start=True)
+            if not ward.started:
+                await asyncio.sleep(START_AGAIN_S)
 
     async def _pulse(self, ward: _Ward, within_s: float, *, start: bool) -> None:
         try:

@@ -83,7 +83,7 @@ class Agent:
         return Emitter(lane, self._chain, self._tools.turn.clock, lane.run_id, stage=stage, agent=self.name)
 
     async def _leased(self, request: StageRequest, emitter: Emitter) -> StageResult:
-        """Work on the stage as long as its lease is renewed. Raises ``Superseded`` when it runs out."""
+        """Work on the stage as long as its lease is renewed. Raises ``AgentLost`` when it runs out."""
         work = self._stage(request, emitter)
         if request.lease_s is None:
             return await work
@@ -94,7 +94,7 @@ class Agent:
             while not task.done():
                 left = self._leases[lease] - clock.monotonic()
                 if left <= 0:
-                    raise errors.Superseded(f"nobody has renewed the lease on stage {request.stage}")
+                    raise errors.AgentLost(f"nobody has renewed the lease on stage {request.stage}")
                 expiry = asyncio.ensure_future(clock.sleep(left))
                 try:
                     await asyncio.wait({task, expiry}, return_when=asyncio.FIRST_COMPLETED)

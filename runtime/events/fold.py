@@ -61,6 +61,8 @@ class RunState:
     plan: Plan | None = None
     stages: dict[str, StageState] = field(default_factory=dict)
     agents: dict[str, AgentState] = field(default_factory=dict)
+    started_epoch: int = 0
+    """The last epoch whose owner has said that it began."""
     planning_dispatch: int = 1
     """How often it was given to be planned; the number of the latest."""
     models: dict[str, str] = field(default_factory=dict)
@@ -113,7 +115,7 @@ def _apply(state: RunState, envelope: Envelope) -> RunState:  # one thought: a t
         case ev.RunAccepted():
             return replace(state, accepted=event, accepted_at=envelope.at)
         case ev.RunStarted():
-            return replace(state, status="running", models=event.models, waiting_for=None)
+            return replace(state, status="running", models=event.models, waiting_for=None, started_epoch=event.epoch)
         case ev.RunWaiting():
             return replace(state, status="waiting", waiting_for=event.reason)
         case ev.RunCompleted():

@@ -72,6 +72,7 @@ class Executor:
         self._doubtful = False
         self._leases: asyncio.Task[None] | None = None
         self._probation = Probation()
+        self._cancels: set[asyncio.Task[None]] = set()
 
     @property
     def name(self) -> str:
@@ -170,10 +171,13 @@ class Executor:
     def _disown(self, run_id: str, task: asyncio.Task[None]) -> None:
         if (owned := self._owned.get(run_id)) is not None and owned.task is task:
             del self._owned[run_id]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("driving run %s failed: %r", run_id, error, exc_info=error)
+        self._doubtful = True  # if the run has not ended and is still ours, it must not be left to nobody
 
     async def _drive(self, driver: RunDriver, run: Run) -> None:
         if run.takeovers >= PROBATION_AFTER:
-            await self._probation.enter()
+            await self._probation.enter(driver.cancelled)
         await drive(driver, self._tools, run)
 
     async def _beat_forever(self) -> None:
@@ -220,8 +224,9 @@ class Executor:
         if asked - self._renewed > self._ttl_s - FENCE_MARGIN_S:
             self._patient_until = asked + PATIENCE_S
         self._renewed = asked
-        for run_id in lease.cancel_requested:
-            await self.cancel(run_id)
+        for run_id in lease.cancel_requested:  # not awaited: a beat that is late costs all our runs
+            self._cancels.add(task := asyncio.create_task(self.cancel(run_id)))
+            task.add_done_callback(self._cancels.discard)
 
     async def _fence_myself(self) -> None:
         """Without a renewal in time others may already own our runs: stop every effect before they start theirs."""

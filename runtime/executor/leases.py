@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from runtime.agents.request import AgentPort, StageLease
 from runtime.clock import Clock
-from runtime.errors import AgentLost, HeadraceError
+from runtime.errors import AgentLost
 from runtime.telemetry import logger
 
 _log = logger("executor")
@@ -75,7 +75,7 @@ class StageLeases:
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 known = await self._agents[agent].renew([one.lease for one in held])
-        except (TimeoutError, HeadraceError) as error:
+        except Exception as error:  # of whatever kind: without its rounds every stage of this executor would be lost
             _log.warning("%s was not reached to renew %d stages: %r", agent, len(held), error)
         for one in held:
             one.missed = 0 if one.lease in known else one.missed + 1

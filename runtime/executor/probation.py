@@ -19,9 +19,21 @@ class Probation:
         self._lock = asyncio.Lock()
         self._watches: set[asyncio.Task[None]] = set()
 
-    async def enter(self) -> None:
-        """Wait until the run before this task's has shown that it is harmless, or has ended."""
-        await self._lock.acquire()
+    async def enter(self, unless: asyncio.Event) -> None:
+        """Wait until the run before this task's has shown that it is harmless, or has ended; or until ``unless`` is set."""
+        acquired = asyncio.ensure_future(self._lock.acquire())
+        excused = asyncio.ensure_future(unless.wait())
+        try:
+            await asyncio.wait({acquired, excused}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            if not acquired.cancel() and not acquired.cancelled():
+                self._lock.release()
+            raise
+        finally:
+            excused.cancel()
+        if not acquired.done():
+            acquired.cancel()
+            return
         driven = asyncio.current_task()
         assert driven is not None
         self._watches.add(watch := asyncio.create_task(self._watch(driven)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from runtime.agents.request import STAGE_LEASE_S
 from runtime.events import catalog as ev
 from runtime.events.fold import RunState
 from runtime.executor.book import RunBook
-from runtime.executor.decide import Await, Done, Finish, MakePlan, RunStages, decide, failure
+from runtime.executor.decide import Await, Command, Done, Finish, MakePlan, RunStages, decide, failure
 from runtime.executor.stage import StageDriver, StageTools, unknown_outcomes, withdrawal
 from runtime.log.log import LogReader, Run
 from runtime.log.publisher import Lane
@@ -56,12 +56,13 @@ class RunDriver:
         self._book = RunBook(tools.reader, run.run_id)
         self._stages: dict[str, asyncio.Task[None]] = {}
         self._lanes: list[Lane] = []
-        self._parked: dict[str | None, errors.Parked] = {}
-        """Stages, or planning under None, that wait for a time of their own, with the words why."""
+        self._parked: dict[str | None, tuple[float, str]] = {}
+        """Stages, or planning under None, that wait: until when, in seconds since the epoch, and the words why."""
         self._begun = False
         self._planned = False
         self._losses = 0
-        self._cancelled = asyncio.Event()
+        self.cancelled = asyncio.Event()
+        """Set when a cancel request stands."""
 
     async def drive(self) -> None:
         """Until the run has ended, or belongs to someone else. Raises StoreUnavailable: call again, it goes on from the log."""
@@ -73,16 +74,16 @@ class RunDriver:
             await asyncio.gather(self._tools.orchestrator.cancel(self._run.run_id), return_exceptions=True)
             raise
         finally:
-            await self._stop_stages()
+            await self._stop_stages(tell_agents=False)  # if the run has another owner, its agents work for that one
             for lane in self._lanes:
                 self._tools.stages.publisher.close(lane)
             self._lanes.clear()
 
     async def cancel(self) -> None:
         """A cancel request stands: stop what is under way; the end is then written by ``drive``."""
-        if self._cancelled.is_set():
+        if self.cancelled.is_set():
             return
-        self._cancelled.set()
+        self.cancelled.set()
         planning = self._tools.orchestrator.cancel(self._run.run_id)
         await asyncio.gather(self._cancel_agents(), planning, return_exceptions=True)
 
@@ -91,8 +92,8 @@ class RunDriver:
         while True:
             state = await self._book.refresh()
             now = self._tools.stages.clock.now()
-            held = frozenset(self._stages) | {stage for stage in self._parked if stage is not None}
-            command = decide(state, held, now=now, max_parallel=self._tools.max_parallel, note=self._tools.note)
+            self._parked = {what: wait for what, wait in self._parked.items() if wait[0] > now}
+            command = self._decide(state, now)
             match command:
                 case Done():
                     return None
@@ -110,11 +111,31 @@ class RunDriver:
                     if await self._finish(event):
                         return None
 
+    def _decide(self, state: RunState, now: float) -> Command:
+        """What is next; parked stages count as under way, but for a run that ends whatever they do."""
+        parked = {stage for stage in self._parked if stage is not None}
+        for held in (frozenset(self._stages), frozenset(self._stages) | parked):
+            command = decide(state, held, now=now, max_parallel=self._tools.max_parallel, note=self._tools.note)
+            if isinstance(command, Finish):
+                break
+        return command
+
     async def _begin(self) -> None:
         """Announce the new owner, whose epoch has shut every earlier one out, and withdraw what that one left open."""
         if self._begun:
             return
         state = await self._book.refresh()
+        if state.started_epoch < self._run.epoch:
+            await self._announce()
+            await self._supersede(state, "takeover")
+        else:  # an earlier drive under this very epoch has; whoever it left at work is shut out by the next dispatch
+            self._planned = True
+        self._begun = True
+        if self._run.takeovers >= MAX_TAKEOVERS and not state.terminal:
+            words = f"The run lost its owner {self._run.takeovers} times and is not tried again."
+            await self._finish(failure(state, "poison", words, "executor", retryable=False))
+
+    async def _announce(self) -> None:
         started = ev.RunStarted(
             epoch=self._run.epoch,
             owner=self._run.owner or "",
@@ -126,11 +147,6 @@ class RunDriver:
             events.append(ev.RecoveryResumed(reason="takeover", attempt=self._run.takeovers, of=MAX_TAKEOVERS))
             self._tools.stages.counts.add("takeovers")
         await self._emitter().commit(*events)
-        self._begun = True
-        await self._supersede(state, "takeover")
-        if self._run.takeovers >= MAX_TAKEOVERS and not state.terminal:
-            words = f"The run lost its owner {self._run.takeovers} times and is not tried again."
-            await self._finish(failure(state, "poison", words, "executor", retryable=False))
 
     async def _supersede(self, state: RunState, reason: str) -> None:
         """Withdraw the turns that someone who has been shut out left open, so that no reader mixes two attempts."""
@@ -143,9 +159,9 @@ class RunDriver:
     async def _wait(self, state: RunState, now: float) -> None:
         """Give the run up until the first of what is parked may go on; whoever claims it then finds all in the log."""
         limit = state.accepted.limits.deadline_s if state.accepted else 0.0
-        parked = min(self._parked.values(), key=lambda p: p.wait_s)
-        until = min(now + parked.wait_s, state.accepted_at + limit)
-        await self._emitter().commit(ev.RunWaiting(reason=parked.message, until=until), wake_at=until)
+        due, reason = min(self._parked.values())
+        until = min(due, state.accepted_at + limit)
+        await self._emitter().commit(ev.RunWaiting(reason=reason, until=until), wake_at=until)
         self._tools.stages.counts.add("run.waiting")
 
     async def _plan(self, state: RunState) -> None:
@@ -170,16 +186,14 @@ class RunDriver:
         self._planned = True
         left = max(0.0, state.accepted_at + accepted.limits.deadline_s - self._tools.stages.clock.now())
         try:
-            async with asyncio.timeout(left + 0.01):
-                await self._tools.orchestrator.plan(request)
-        except TimeoutError:  # the deadline: decide() ends the run
-            await asyncio.gather(self._tools.orchestrator.cancel(state.run_id), return_exceptions=True)
+            if not await self._unless_cancelled(self._tools.orchestrator.plan(request), left + 0.01):
+                await self._cancel_planning()  # the deadline or a cancel request: decide() ends the run
         except errors.RunCancelled:
             return  # decide() sees the request in the log
         except errors.AgentLost as error:
             await self._planner_lost(error)
         except errors.Parked as parked:
-            self._parked[None] = parked
+            self._park(None, parked)
         except errors.LimitExceeded as error:
             await self._limit(error)
         except (errors.ModelError, errors.AgentError) as error:
@@ -192,6 +206,31 @@ class RunDriver:
                     failure(state, code, f"Planning failed: {error.message}", layer, retryable=retryable)
                 )
 
+    async def _unless_cancelled(self, planning: Coroutine[Any, Any, object], within_s: float) -> bool:
+        """Await ``planning``; False when its time was over, or a cancel request came first."""
+        call = asyncio.ensure_future(planning)
+        request = asyncio.ensure_future(self.cancelled.wait())
+        either: set[asyncio.Task[Any]] = {call, request}
+        try:
+            await asyncio.wait(either, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+            if call.done():
+                call.result()
+                return True
+            return False
+        finally:
+            request.cancel()
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+
+    async def _cancel_planning(self) -> None:
+        """Tell the orchestrator; one that cannot be told is shut out by the log."""
+        telling = self._tools.orchestrator.cancel(self._run.run_id)
+        try:
+            async with asyncio.timeout(STOP_WITHIN_S):
+                await asyncio.gather(telling, return_exceptions=True)
+        except TimeoutError:
+            _log.warning("run %s: the orchestrator could not be told to stop", self._run.run_id)
+
     async def _planner_lost(self, error: errors.AgentLost) -> None:
         """A planning agent's process is gone: plan on from the log when another is there, unless it keeps happening."""
         self._losses += 1
@@ -202,6 +241,9 @@ class RunDriver:
             return
         await self._tools.stages.clock.sleep(policy.delay_s(self._losses))
 
+    def _park(self, what: str | None, parked: errors.Parked) -> None:
+        self._parked[what] = (self._tools.stages.clock.now() + parked.wait_s, parked.message)
+
     def _start(self, stage: Stage) -> None:
         driver = StageDriver(self._tools.stages, self._book, stage, self._run.epoch)
         name = f"{self._run.run_id}:{stage.todo.id}"
@@ -210,8 +252,9 @@ class RunDriver:
     async def _await_stage(self, state: RunState, now: float) -> None:
         """Until a stage ends or the deadline comes; what a stage raised is raised here."""
         limit = state.accepted.limits.deadline_s if state.accepted else 0.0
-        left = max(0.0, state.accepted_at + limit - now) + 0.01
-        request = asyncio.ensure_future(self._cancelled.wait())  # an agent that cannot be told must not be waited for
+        wake = min([state.accepted_at + limit, *(due for due, _ in self._parked.values())])
+        left = max(0.0, wake - now) + 0.01
+        request = asyncio.ensure_future(self.cancelled.wait())  # an agent that cannot be told must not be waited for
         either: set[asyncio.Task[Any]] = {request, *self._stages.values()}
         done, _ = await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         request.cancel()
@@ -223,7 +266,7 @@ class RunDriver:
             except errors.RunCancelled:
                 continue  # decide() sees the request in the log
             except errors.Parked as parked:
-                self._parked[stage] = parked
+                self._park(stage, parked)
             except errors.LimitExceeded as error:
                 await self._limit(error)
                 return
@@ -252,14 +295,14 @@ class RunDriver:
         self._tools.stages.counts.add(event.type)
         return True
 
-    async def _stop_stages(self) -> None:
+    async def _stop_stages(self, *, tell_agents: bool = True) -> None:
         """End the stages under way, here and in their agents."""
         if not self._stages:
             return
-        telling = asyncio.ensure_future(self._cancel_agents())
+        telling = [asyncio.ensure_future(self._cancel_agents())] if tell_agents else []
         for task in self._stages.values():
             task.cancel()
-        await asyncio.gather(telling, *self._stages.values(), return_exceptions=True)
+        await asyncio.gather(*telling, *self._stages.values(), return_exceptions=True)
         self._stages.clear()
 
     async def _cancel_agents(self) -> None:

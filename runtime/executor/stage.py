@@ -196,6 +196,8 @@ class StageDriver:
         usage = ev.UsageUpdated(usage=state.usage)
         for unknown in unknown_outcomes(stage.transcript):
             await emitter.emit(unknown, turn=stage.transcript.turns_done)
+        if stage.transcript.open:  # its agent was stopped in mid-turn
+            await self._withdraw(emitter, event.code if isinstance(event, ev.StageFailed) else "stopped")
         await emitter.commit(event, usage)
         failpoints.hit("stage.completed")
         self._tools.counts.add(event.type)

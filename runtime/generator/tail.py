@@ -259,6 +259,8 @@ class LogDoor:
                 pause = 0.1
             except StoreUnavailable as error:
                 _log.warning("the feed was lost (%s); again in %.1f s", error.message, pause)
+            except Exception:  # of whatever kind: a door without a feed shows its readers nothing
+                _log.exception("the feed failed; again in %.1f s", pause)
             self._fed.clear()
             self.counts.add("feeds_lost")
             await self._clock.sleep(pause)

@@ -156,6 +156,16 @@ class Lane:
         else:
             self.fail(_REFUSALS[appended.outcome]())
 
+    def close(self) -> None:
+        """Take nothing more; what is on its way to the hub is not touched."""
+        closed = StoreUnavailable("this writer has been closed")
+        self.failure = self.failure or closed
+        self._gathered, self._bytes = [], 0
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(closed)
+        self._waiters = []
+
     def fail(self, error: HeadraceError) -> None:
         """Refuse everything from now on."""
         self.failure = error
@@ -205,8 +215,9 @@ class Publisher:
         return lane
 
     def close(self, lane: Lane) -> None:
-        """Forget a lane that has been drained or refused."""
+        """Forget a lane that has been drained or refused; what it still holds is not sent, and whoever waits is told."""
         self._lanes.pop(lane.name, None)
+        lane.close()
 
     async def settled(self, run_id: str) -> None:
         """Wait until nothing of that run is on its way to the hub any more, be its lane closed or not.

@@ -189,9 +189,13 @@ class Sequencer:
 
     def _passes(self, pending: Pending) -> bool:
         """Settle what memory alone can refuse; the store's fence covers what memory does not know yet."""
-        outcome = refusal(self.heads.get(pending.append.run_id), pending.append, cancel=pending.cancel)
+        item, head = pending.append, self.heads.get(pending.append.run_id)
+        outcome = refusal(head, item, cancel=pending.cancel)
         if outcome is not None:
             self._refuse(pending, outcome)
+        elif head is not None and item.dispatch is not None and not item.worker:
+            # at once, not when it is durable: what follows in this very batch may be of the dispatch it ends
+            head.dispatches[item.stage] = max(head.dispatches.get(item.stage, 0), item.dispatch)
         return outcome is None
 
     def _refuse(self, pending: Pending, outcome: AppendOutcome) -> None:
@@ -233,6 +237,7 @@ class Sequencer:
                 self._committed(pending, head, written)
                 _answer(pending, Appended("committed", written.last_seq))
             case "repeated":
+                self.heads.pop(pending.append.run_id, None)  # what the first reply would have told is not in memory
                 _answer(pending, Appended("committed", written.last_seq))
             case "conflict":
                 self._again(pending)
@@ -261,8 +266,6 @@ class Sequencer:
         head.epoch = max(head.epoch, written.epoch)
         head.cancel_requested = head.cancel_requested or pending.cancel
         head.status = status_after(head.status, item.records)
-        if item.dispatch is not None and not item.worker:
-            head.dispatches[item.stage] = max(head.dispatches.get(item.stage, 0), item.dispatch)
         events = tuple(number(item.records, first_seq=written.first_seq, epoch=written.epoch))
         self._counts.add("events", len(events))
         if head.ended:

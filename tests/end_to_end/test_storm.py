@@ -34,7 +34,7 @@ from tests.history import History
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(1800)]
 
 SEED = int(os.environ.get("SEED", random.randrange(2**32)))
-KILLS = int(os.environ.get("STORM_KILLS", "20"))
+KILLS = int(os.environ.get("STORM_KILLS", "10"))
 EACH_POINT = int(os.environ.get("STORM_EACH_POINT", "5"))
 RUNS = int(os.environ.get("STORM_RUNS", "60"))
 GAP_S = 2.0
@@ -215,7 +215,8 @@ async def _head_dies(system: Served, documents: Path) -> None:
         ids = [await create(system, client, body, f"head-{SEED}-{number}") for number in range(6)]
         readers = [Recorder(system.port, run_id, f"head-{run_id}") for run_id in ids]
         following = [asyncio.create_task(reader.follow()) for reader in readers]
-        await asyncio.sleep(3.0)
+        while not (readers[-1].segments and len(readers[-1].segments[-1].events) > 5):
+            await asyncio.sleep(0.1)
         (head,) = system.pid_of("gcs_server")
         os.kill(head, signal.SIGKILL)
         died = time.time()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from runtime.agents.request import STAGE_LEASE_S, PlanningRequest, PlanningResult, StageLease, StageRequest, StageResult
-from runtime.errors import StoreUnavailable, Superseded
+from runtime.errors import AgentLost, StoreUnavailable, Superseded
 from runtime.events.brief import Brief
 from runtime.executor.leases import MISSES, RENEW_EVERY_S
 from tests.executor.test_executor import script_with
@@ -82,7 +82,7 @@ async def test_an_agent_that_nobody_renews_stops_by_itself_and_closes_its_model(
         (run,) = await rig.portal.claim("r1", executor=rig.executors[0].name)
         request = StageRequest("r1", run.epoch, "weigh", 1, Brief(question="Why?"), lease_s=STAGE_LEASE_S)
         begun = rig.clock.now()
-        with pytest.raises(Superseded):
+        with pytest.raises(AgentLost):
             await rig.agents["analysis"].run_stage(request)
         assert rig.clock.now() - begun == pytest.approx(STAGE_LEASE_S, abs=0.5)
         assert rig.model.open["analysis"] == 0

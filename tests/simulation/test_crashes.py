@@ -17,7 +17,7 @@ from runtime import failpoints
 from tests.faults.report import record
 from tests.simulation.storm import POINTS, play, play_many
 
-CI_SEEDS = 2000
+CI_SEEDS = 1000
 WORKERS = 2
 SHARE = 25
 """Seeds a worker takes at a time."""
