@@ -14,6 +14,8 @@ from runtime.events import catalog as ev
 from runtime.events.fold import RunState
 from runtime.executor.book import RunBook
 from runtime.executor.decide import Await, Command, Done, Finish, MakePlan, RunStages, decide, failure
+from runtime.executor.parking import Parking
+from runtime.executor.race import unless
 from runtime.executor.stage import StageDriver, StageTools, unknown_outcomes, withdrawal
 from runtime.log.log import LogReader, Run
 from runtime.log.publisher import Lane
@@ -56,8 +58,7 @@ class RunDriver:
         self._book = RunBook(tools.reader, run.run_id)
         self._stages: dict[str, asyncio.Task[None]] = {}
         self._lanes: list[Lane] = []
-        self._parked: dict[str | None, tuple[float, str]] = {}
-        """Stages, or planning under None, that wait: until when, in seconds since the epoch, and the words why."""
+        self._parked = Parking()
         self._begun = False
         self._planned = False
         self._losses = 0
@@ -84,21 +85,20 @@ class RunDriver:
         if self.cancelled.is_set():
             return
         self.cancelled.set()
-        planning = self._tools.orchestrator.cancel(self._run.run_id)
-        await asyncio.gather(self._cancel_agents(), planning, return_exceptions=True)
+        await asyncio.gather(self._cancel_agents(), self._cancel_planning())
 
     async def _drive(self) -> None:
         await self._begin()
         while True:
             state = await self._book.refresh()
             now = self._tools.stages.clock.now()
-            self._parked = {what: wait for what, wait in self._parked.items() if wait[0] > now}
+            self._parked.release(now)
             command = self._decide(state, now)
             match command:
                 case Done():
                     return None
                 case Await() | MakePlan() if self._parked and not self._stages:
-                    return await self._wait(state, now)
+                    return await self._wait(state)
                 case MakePlan():
                     await self._plan(state)
                 case RunStages(stages=stages):
@@ -113,8 +113,8 @@ class RunDriver:
 
     def _decide(self, state: RunState, now: float) -> Command:
         """What is next; parked stages count as under way, but for a run that ends whatever they do."""
-        parked = {stage for stage in self._parked if stage is not None}
-        for held in (frozenset(self._stages), frozenset(self._stages) | parked):
+        under_way = frozenset(self._stages)
+        for held in (under_way, under_way | self._parked.stages):
             command = decide(state, held, now=now, max_parallel=self._tools.max_parallel, note=self._tools.note)
             if isinstance(command, Finish):
                 break
@@ -156,11 +156,10 @@ class RunDriver:
             emitter = self._emitter(stage=stage, agent=agent)
             await emitter.commit(withdrawal(transcript, reason), turn=transcript.turn, attempt=transcript.attempt)
 
-    async def _wait(self, state: RunState, now: float) -> None:
+    async def _wait(self, state: RunState) -> None:
         """Give the run up until the first of what is parked may go on; whoever claims it then finds all in the log."""
         limit = state.accepted.limits.deadline_s if state.accepted else 0.0
-        due, reason = min(self._parked.values())
-        until = min(due, state.accepted_at + limit)
+        until, reason = self._parked.next(state.accepted_at + limit)
         await self._emitter().commit(ev.RunWaiting(reason=reason, until=until), wake_at=until)
         self._tools.stages.counts.add("run.waiting")
 
@@ -186,14 +185,14 @@ class RunDriver:
         self._planned = True
         left = max(0.0, state.accepted_at + accepted.limits.deadline_s - self._tools.stages.clock.now())
         try:
-            if not await self._unless_cancelled(self._tools.orchestrator.plan(request), left + 0.01):
+            if not await unless(self.cancelled, self._tools.orchestrator.plan(request), left + 0.01):
                 await self._cancel_planning()  # the deadline or a cancel request: decide() ends the run
         except errors.RunCancelled:
             return  # decide() sees the request in the log
         except errors.AgentLost as error:
             await self._planner_lost(error)
         except errors.Parked as parked:
-            self._park(None, parked)
+            self._parked.park(None, parked, self._tools.stages.clock.now())
         except errors.LimitExceeded as error:
             await self._limit(error)
         except (errors.ModelError, errors.AgentError) as error:
@@ -206,31 +205,6 @@ class RunDriver:
                     failure(state, code, f"Planning failed: {error.message}", layer, retryable=retryable)
                 )
 
-    async def _unless_cancelled(self, planning: Coroutine[Any, Any, object], within_s: float) -> bool:
-        """Await ``planning``; False when its time was over, or a cancel request came first."""
-        call = asyncio.ensure_future(planning)
-        request = asyncio.ensure_future(self.cancelled.wait())
-        either: set[asyncio.Task[Any]] = {call, request}
-        try:
-            await asyncio.wait(either, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
-            if call.done():
-                call.result()
-                return True
-            return False
-        finally:
-            request.cancel()
-            call.cancel()
-            await asyncio.gather(call, return_exceptions=True)
-
-    async def _cancel_planning(self) -> None:
-        """Tell the orchestrator; one that cannot be told is shut out by the log."""
-        telling = self._tools.orchestrator.cancel(self._run.run_id)
-        try:
-            async with asyncio.timeout(STOP_WITHIN_S):
-                await asyncio.gather(telling, return_exceptions=True)
-        except TimeoutError:
-            _log.warning("run %s: the orchestrator could not be told to stop", self._run.run_id)
-
     async def _planner_lost(self, error: errors.AgentLost) -> None:
         """A planning agent's process is gone: plan on from the log when another is there, unless it keeps happening."""
         self._losses += 1
@@ -241,9 +215,6 @@ class RunDriver:
             return
         await self._tools.stages.clock.sleep(policy.delay_s(self._losses))
 
-    def _park(self, what: str | None, parked: errors.Parked) -> None:
-        self._parked[what] = (self._tools.stages.clock.now() + parked.wait_s, parked.message)
-
     def _start(self, stage: Stage) -> None:
         driver = StageDriver(self._tools.stages, self._book, stage, self._run.epoch)
         name = f"{self._run.run_id}:{stage.todo.id}"
@@ -252,7 +223,7 @@ class RunDriver:
     async def _await_stage(self, state: RunState, now: float) -> None:
         """Until a stage ends or the deadline comes; what a stage raised is raised here."""
         limit = state.accepted.limits.deadline_s if state.accepted else 0.0
-        wake = min([state.accepted_at + limit, *(due for due, _ in self._parked.values())])
+        wake, _ = self._parked.next(state.accepted_at + limit)
         left = max(0.0, wake - now) + 0.01
         request = asyncio.ensure_future(self.cancelled.wait())  # an agent that cannot be told must not be waited for
         either: set[asyncio.Task[Any]] = {request, *self._stages.values()}
@@ -266,7 +237,7 @@ class RunDriver:
             except errors.RunCancelled:
                 continue  # decide() sees the request in the log
             except errors.Parked as parked:
-                self._park(stage, parked)
+                self._parked.park(stage, parked, self._tools.stages.clock.now())
             except errors.LimitExceeded as error:
                 await self._limit(error)
                 return
@@ -305,15 +276,21 @@ class RunDriver:
         await asyncio.gather(*telling, *self._stages.values(), return_exceptions=True)
         self._stages.clear()
 
+    async def _cancel_planning(self) -> None:
+        await self._tell("the orchestrator", self._tools.orchestrator.cancel(self._run.run_id))
+
     async def _cancel_agents(self) -> None:
-        """Tell the agents of the stages under way; one that cannot be told is shut out by the log."""
         names = {self._book.state.stages[stage].todo.agent for stage in self._stages}
         stops = [self._tools.stages.agents[name].cancel(self._run.run_id) for name in names]
+        await self._tell(", ".join(sorted(names)), *stops)
+
+    async def _tell(self, whom: str, *stops: Coroutine[Any, Any, None]) -> None:
+        """Tell others to stop; who cannot be told is shut out by the log."""
         try:
             async with asyncio.timeout(STOP_WITHIN_S):
                 await asyncio.gather(*stops, return_exceptions=True)
         except TimeoutError:
-            _log.warning("run %s: agents %s could not be told to stop", self._run.run_id, names)
+            _log.warning("run %s: %s could not be told to stop", self._run.run_id, whom)
 
     def _emitter(self, stage: str | None = None, agent: str | None = None, dispatch: int | None = None) -> Emitter:
         """A writer of its own for every word of the run itself: one refusal must not shut out the next."""

@@ -520,3 +520,40 @@ async def test_a_thousand_runs_leave_nothing_in_memory() -> None:
         assert hub._timers == {}
         assert hub.statistics()["runs_watched"] == 0
         await reader.stop()
+
+
+@virtual_time
+async def test_superseded_agent_is_shut_out_although_the_reply_to_the_new_dispatch_was_lost() -> None:
+    """The dispatch's repeat shares a batch with a late write of the old one, and memory has not heard of it."""
+    clock = LoopClock()
+    log = MemoryLog(clock)
+    hub = Hub(log, clock)
+    await hub.start()
+    await hub.create(NewRun("r1", "t1", None, "why?", 60.0, "continue", 30.0, (ACCEPTED,)))
+    await hub.renew("e1", ttl_s=10.0)
+    await hub.claim("r1", executor="e1")
+
+    def dispatch(number: int) -> Append:
+        record = encode(Draft(StageDispatched(dispatch=number, lease_s=10.0), stage="s1"), "r1", 0.0)
+        return Append("r1", f"executor.{number}", 1, 1, (record,), "s1", number)
+
+    def late(number: int) -> Append:
+        record = encode(Draft(TurnDelta(text="late"), stage="s1"), "r1", 0.0)
+        return Append("r1", "agent.1", number, 1, (record,), "s1", 1, worker=True)
+
+    await hub.append([dispatch(1)])
+    real = log.append
+
+    async def lost(writes: Sequence[Write]) -> list[Written]:
+        log.append = real  # type: ignore[method-assign]
+        await real(writes)
+        raise StoreUnavailable("committed, and the reply was lost")
+
+    log.append = lost  # type: ignore[method-assign]
+    with pytest.raises(StoreUnavailable):
+        await hub.append([dispatch(2)])
+    repeated, first = await asyncio.gather(hub.append([dispatch(2)]), hub.append([late(1)]))
+    (second,) = await hub.append([late(2)])
+    await hub.stop()
+    assert repeated[0].outcome == "committed"
+    assert (first[0].outcome, second.outcome) == ("superseded", "superseded")
