@@ -28,7 +28,7 @@ MEMORY_PER_STOPPED = 256 * 1024
 MEMORY_MARGIN = 32 * 1024 * 1024
 LATENCY_RATIO = 1.2
 DURATION_RATIO = 1.1
-LATENCY_NOISE_S = 0.05
+LATENCY_NOISE_S = 0.1
 """Two measurements of the same thing differ by so much on two shared cores; the ratio is taken of what is above it."""
 
 ROUNDS = 4

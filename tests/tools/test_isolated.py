@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ async def test_a_worker_does_not_outlive_the_process_that_started_it(tmp_path: P
         "from tests.tools.test_isolated import CONTEXT, runner_of, tools\n"
         f"asyncio.run(runner_of(1).run(tools.wait, {{'mark': {str(mark)!r}}}, CONTEXT))"
     )
-    parent = await asyncio.create_subprocess_exec("python", "-c", code)
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
     pids = await appears(mark)
     parent.kill()
     await parent.wait()
