@@ -54,6 +54,20 @@ agent = "guardrail"
 output = { allowed = true, category = "none", reason = "fine" }
 """
 
+SIDE_BY_SIDE = (
+    PLANNING
+    + """
+[[turn]]
+agent = "planner"
+[turn.output]
+todos = [
+  { id = "a", title = "A", agent = "research", depends_on = [] },
+  { id = "b", title = "B", agent = "analysis", depends_on = [] },
+]
+"""
+)
+"""Two stages at once; the turns that play them are to be added."""
+
 CHAIN = (
     PLANNING
     + """

@@ -9,19 +9,12 @@ import pytest
 
 from runtime.errors import StoreUnavailable
 from runtime.log.wire import Append, Appended
-from tests.rig import PLANNING, running, types
+from tests.rig import SIDE_BY_SIDE, running, types
 from tests.virtual_time import virtual_time
 
 TWO_AT_ONCE = (
-    PLANNING
+    SIDE_BY_SIDE
     + """
-[[turn]]
-agent = "planner"
-[turn.output]
-todos = [
-  { id = "a", title = "A", agent = "research", depends_on = [] },
-  { id = "b", title = "B", agent = "analysis", depends_on = [] },
-]
 [[turn]]
 rate = 10
 text = "words of {agent} about {task}, one by one"

@@ -16,7 +16,7 @@ from tests.executor.test_executor import script_with
 from tests.executor.test_leases import LONG, Deaf
 from tests.executor.test_limits import suspected
 from tests.portal import Gate, GatedClock, Line
-from tests.rig import PLANNING, running
+from tests.rig import SIDE_BY_SIDE, running
 from tests.virtual_time import virtual_time
 
 WAITING = '[[turn]]\nagent = "analysis"\ndelay_s = 60\ntext = "y"'
@@ -197,15 +197,8 @@ class Through:
 
 
 PAIR = (
-    PLANNING
+    SIDE_BY_SIDE
     + """
-[[turn]]
-agent = "planner"
-[turn.output]
-todos = [
-  { id = "a", title = "A", agent = "research", depends_on = [] },
-  { id = "b", title = "B", agent = "analysis", depends_on = [] },
-]
 [[turn]]
 delay_s = 40
 text = "y"
