@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from abc import ABC, abstractmethod
 from typing import Any, TypedDict
 
@@ -12,6 +13,8 @@ import ray
 
 from runtime.config import from_json
 
+BEAT_S = 1.0
+"""Between two signs of life of the loop on which the work is done."""
 LOG_FORMAT = "%(asctime)s %(name)s %(levelname)s %(message)s"
 
 
@@ -23,6 +26,8 @@ class Pulse(TypedDict):
     started: bool
     owner: str
     """Of executors: the name under which it holds its lease; else empty."""
+    blocked_s: float
+    """For how long the loop on which the work is done has shown no sign of life; pings come from a loop of their own."""
 
 
 class Shell(ABC):
@@ -36,6 +41,8 @@ class Shell(ABC):
         self.settings = from_json(settings)
         self._starting: asyncio.Task[None] | None = None
         self._done = False
+        self._beaten = time.monotonic()
+        self._beating: asyncio.Task[None] | None = None
 
     @abstractmethod
     async def begin(self) -> None:
@@ -51,11 +58,19 @@ class Shell(ABC):
 
     async def _begin(self) -> None:
         await self.begin()
+        self._beaten = time.monotonic()
+        self._beating = asyncio.create_task(self._beat_forever())
         self._done = True
+
+    async def _beat_forever(self) -> None:
+        while True:
+            self._beaten = time.monotonic()
+            await asyncio.sleep(BEAT_S)
 
     def pulse(self, node: str, owner: str = "") -> Pulse:
         """Who and where this is; must not wait for anything."""
-        return {"pid": os.getpid(), "node": node, "started": self._done, "owner": owner}
+        blocked_s = max(0.0, time.monotonic() - self._beaten - BEAT_S) if self._done else 0.0
+        return {"pid": os.getpid(), "node": node, "started": self._done, "owner": owner, "blocked_s": blocked_s}
 
 
 def as_actor(host: type[Shell]) -> Any:

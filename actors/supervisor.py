@@ -1,7 +1,8 @@
 """Supervisor: a process because something must stay up to see the others fall.
 
 It starts what is missing, pings every actor's control group each second, and replaces one that has been silent for 6 s, killing
-its process first: Ray never notices a frozen process, and a frozen hub would keep the lock on the log. Ray itself restarts what
+its process first: Ray never notices a frozen process, and a frozen hub would keep the lock on the log. An actor that answers
+while the loop on which it works has stood still for 10 s, as under a tool that never gives way, is replaced too. Ray itself restarts what
 has died (``max_restarts=-1``); the supervisor then starts what the new process hosts. A dead executor's lease is ended at once
 and the others are told to look for its runs, so that they need not wait until it runs out. Restarts that come too fast are given
 up upwards: ``failure`` is set, readiness turns false, and the parent process decides.
@@ -36,6 +37,8 @@ PING_EVERY_S = 1.0
 PING_WITHIN_S = 2.0
 SILENT_S = 6.0
 """Silence after which an actor counts as frozen (DESIGN.md 5)."""
+BLOCKED_S = 10.0
+"""A working loop that has stood still for so long has lost its leases anyway: an executor's and a stage's are as long."""
 START_WITHIN_S = 60.0
 """A process that has not started what it hosts by then is killed and started anew."""
 START_AGAIN_S = 0.2
@@ -67,6 +70,7 @@ class _Ward:
     """Of an executor: the name under which it holds its lease."""
     heard: float = field(default_factory=time.monotonic)
     started: bool = False
+    blocked_s: float = 0.0
 
 
 class SupervisorHost:
@@ -160,8 +164,10 @@ class SupervisorHost:
 
     async def _look_after(self, ward: _Ward) -> None:
         await self._pulse(ward, PING_WITHIN_S, start=False)
-        if time.monotonic() - ward.heard > SILENT_S:
-            await self._replace(ward)
+        if (silent := time.monotonic() - ward.heard) > SILENT_S:
+            await self._replace(ward, f"has been silent for {silent:.0f} s")
+        elif ward.blocked_s > BLOCKED_S:
+            await self._replace(ward, f"has done nothing for {ward.blocked_s:.0f} s")
 
     async def _until_started(self, ward: _Ward) -> None:
         """Pulse until it has started what it hosts; an actor that is just being restarted refuses calls at once."""
@@ -177,7 +183,7 @@ class SupervisorHost:
             ward.heard = time.monotonic()
             if ward.pid not in (None, pulse["pid"]):
                 self._lost(ward)
-            ward.owner = pulse["owner"]
+            ward.owner, ward.blocked_s = pulse["owner"], pulse["blocked_s"]
             ward.pid, ward.node, ward.started = pulse["pid"], pulse["node"], pulse["started"]
             if not ward.started:
                 await _within(ward.handle.started.remote(), START_WITHIN_S if start else within_s)
@@ -192,15 +198,15 @@ class SupervisorHost:
         except (TimeoutError, RayError) as error:
             _log.warning("%s does not answer: %r", ward.placement.name, error)
 
-    async def _replace(self, ward: _Ward) -> None:
-        """Kill the silent process; Ray restarts the actor, and the next ping starts what it hosts."""
+    async def _replace(self, ward: _Ward, why: str) -> None:
+        """Kill the process; Ray restarts the actor, and the next ping starts what it hosts."""
         if not self._allowed():
             return
-        _log.error("%s (pid %s) has been silent for %.0f s and is killed", ward.placement.name, ward.pid, SILENT_S)
+        _log.error("%s (pid %s) %s and is killed", ward.placement.name, ward.pid, why)
         if ward.pid is not None:
             await _kill(ward.pid, ward.node)
             self._lost(ward)
-        ward.heard, ward.started = time.monotonic(), False
+        ward.heard, ward.started, ward.blocked_s = time.monotonic(), False, 0.0
 
     def _lost(self, ward: _Ward) -> None:
         """An executor's process is gone, or so it seems: the epoch in the log decides, so a false alarm costs a takeover."""

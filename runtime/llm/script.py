@@ -27,9 +27,9 @@
     times = 2                        # attempts that fail; the next one succeeds; 0: all of them
     retry_after_s = 0.2
 
-The most particular turn wins: agent and turn, agent, turn, neither; among equals the first. ``{question}``, ``{topic}``
-(its beginning, for titles), ``{task}``, ``{agent}`` and ``{turn}`` are filled in; other braces are left alone. A token
-is a word with the space after it.
+The most particular turn wins: one with ``when`` (words that a message to the model must hold), then agent and turn, agent,
+turn, neither; among equals the first. ``{question}``, ``{topic}`` (its beginning, for titles), ``{task}``, ``{agent}`` and
+``{turn}`` are filled in; other braces are left alone. A token is a word with the space after it.
 """
 
 from __future__ import annotations
@@ -98,6 +98,7 @@ class ScriptedTurn(Piece):
 
     agent: Annotated[str, Field(min_length=1)] = ANYBODY
     turn: Annotated[int, Field(ge=1)] | None = None
+    when: str = ""
     delay_s: Annotated[float, Field(ge=0)] = 0.0
     rate: Rate | None = None
     thinking: str = ""
@@ -121,7 +122,9 @@ class ScriptedTurn(Piece):
         offered = set() if request.tool_choice == "none" else {tool.name for tool in request.tools}
         if not {call.name for call in self.tool_calls} <= offered:
             return 0
-        return 1 + 2 * (self.agent != ANYBODY) + (self.turn is not None)
+        if self.when and not any(self.when.casefold() in message.text().casefold() for message in request.messages):
+            return 0
+        return 1 + 4 * bool(self.when) + 2 * (self.agent != ANYBODY) + (self.turn is not None)
 
 
 class Script(Piece):

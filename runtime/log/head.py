@@ -21,6 +21,9 @@ REFUSED_WHEN_CANCELLED = frozenset({"turn.started", "tool.called"})
 MAX_EVENTS = 100_000
 """Events after which agents may add nothing to a run (JOURNAL.md 1.10); its owner may still end it."""
 
+MAX_BYTES = 64 * 1024 * 1024
+"""Bytes of events after which the same holds (JOURNAL.md 1.10)."""
+
 
 @dataclass(slots=True)
 class Head:
@@ -34,6 +37,8 @@ class Head:
     grace_s: float
     dispatches: dict[str | None, int] = field(default_factory=dict)
     """The highest dispatch of each stage; of planning under None."""
+    size: int = 0
+    """Bytes of its events."""
     stale: bool = False
     """The log has shown that it is not as memory has it: loaded anew before the next use."""
 
@@ -63,7 +68,7 @@ def refusal(head: Head | None, item: Append, *, cancel: bool) -> AppendOutcome |
         return "superseded"
     if head.cancel_requested and (item.worker or any(r.type in REFUSED_WHEN_CANCELLED for r in item.records)):
         return "cancelled"
-    if item.worker and head.last_seq >= MAX_EVENTS:
+    if item.worker and (head.last_seq >= MAX_EVENTS or head.size >= MAX_BYTES):
         return "log_limit"
     return None
 

@@ -189,6 +189,10 @@ class Log(Protocol):
         """How far those runs have come, as their last sequence numbers, in one question; unknown runs are left out."""
         ...
 
+    async def size(self, run_id: str) -> int:
+        """Bytes of all the run's events as they are stored; 0 for an unknown run."""
+        ...
+
     async def claim(self, run_id: str | None, *, executor: str, limit: int = 16) -> list[Run]:
         """Make ``executor`` the owner of that run, or of up to ``limit`` runs nobody living owns; epoch + 1 each.
 

@@ -98,6 +98,10 @@ class MemoryLog:
         self._reachable()
         return {run_id: run.last_seq for run_id in run_ids if (run := self._runs.get(run_id)) is not None}
 
+    async def size(self, run_id: str) -> int:
+        self._reachable()
+        return sum(len(stored.body) for stored in self._events.get(run_id, ()))
+
     async def claim(self, run_id: str | None, *, executor: str, limit: int = 16) -> list[Run]:
         self._reachable()
         now = self._clock.now()

@@ -22,7 +22,16 @@ from runtime.log.postgres_hints import PostgresHints as PostgresHints
 from runtime.log.postgres_hints import PostgresNotifier
 from runtime.log.postgres_history import begin
 from runtime.log.postgres_ownership import claim, create, release, renew
-from runtime.log.postgres_reads import get_run, last_seqs, owned_runs, publisher_seq, read_events, recent_runs, spent
+from runtime.log.postgres_reads import (
+    get_run,
+    last_seqs,
+    owned_runs,
+    publisher_seq,
+    read_events,
+    recent_runs,
+    size_of,
+    spent,
+)
 from runtime.log.postgres_schema import ensure_schema
 from runtime.log.postgres_settings import warnings
 from runtime.log.reset import Jump, random_jump
@@ -134,6 +143,9 @@ class PostgresLog:
 
     async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
         return await self._opened().run(lambda db: last_seqs(db, run_ids))
+
+    async def size(self, run_id: str) -> int:
+        return await self._opened().run(lambda db: size_of(db, run_id))
 
     async def claim(self, run_id: str | None, *, executor: str, limit: int = 16) -> list[Run]:
         return await self._opened().run(lambda db: claim(db, run_id, executor, limit, self._now()))

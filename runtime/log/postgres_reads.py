@@ -63,6 +63,12 @@ async def last_seqs(db: Connection, run_ids: Sequence[str]) -> dict[str, int]:
     return {row[0]: row[1] for row in await db.fetch(_HEADS, list(run_ids))}
 
 
+async def size_of(db: Connection, run_id: str) -> int:
+    """Bytes of the run's events."""
+    query = "SELECT coalesce(sum(octet_length(body)), 0)::bigint FROM events WHERE run_id = $1"
+    return int(await db.fetchval(query, run_id))
+
+
 async def publisher_seq(db: Connection, run_id: str, publisher: str) -> int:
     """The publisher's last number, or 0."""
     query = "SELECT last_pub_seq FROM publishers WHERE run_id = $1 AND publisher = $2"

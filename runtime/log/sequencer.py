@@ -110,7 +110,8 @@ class Sequencer:
             if run is None:
                 continue
             head = head_of(run)
-            head.dispatches = await dispatches(self._store, run_id)
+            if not head.ended:
+                head.dispatches, head.size = await dispatches(self._store, run_id), await self._store.size(run_id)
             self.heads[run_id] = head
             if not head.ended:
                 self._on_loaded(run_id)
@@ -266,6 +267,7 @@ class Sequencer:
         head.epoch = max(head.epoch, written.epoch)
         head.cancel_requested = head.cancel_requested or pending.cancel
         head.status = status_after(head.status, item.records)
+        head.size += sum(len(record.body) for record in item.records)
         events = tuple(number(item.records, first_seq=written.first_seq, epoch=written.epoch))
         self._counts.add("events", len(events))
         if head.ended:

@@ -19,7 +19,7 @@ from runtime.log.decide import PAGE
 from runtime.log.log import Created, Lease, NewRun, Run, Write, Written
 from runtime.log.reset import Jump, machine_boot_id, random_jump
 from runtime.log.sqlite_file import open_for_reading
-from runtime.log.sqlite_reads import get_run, last_seqs, read_events, recent_runs
+from runtime.log.sqlite_reads import get_run, last_seqs, read_events, recent_runs, size_of
 from runtime.log.sqlite_thread import StoreThread
 from runtime.log.sqlite_writer import SqliteWriter
 
@@ -52,6 +52,9 @@ class SqliteReader:
 
     async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
         return await self._ask(lambda db: last_seqs(db, run_ids), {})
+
+    async def size(self, run_id: str) -> int:
+        return await self._ask(lambda db: size_of(db, run_id), 0)
 
     async def _ask(self, question: Callable[[sqlite3.Connection], T], nothing: T) -> T:
         if self._thread is None:
@@ -131,6 +134,10 @@ class SqliteLog:
     async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
         self._opened()
         return await self._reader.heads(run_ids)
+
+    async def size(self, run_id: str) -> int:
+        self._opened()
+        return await self._reader.size(run_id)
 
     async def claim(self, run_id: str | None, *, executor: str, limit: int = 16) -> list[Run]:
         return await self._write(lambda writer: writer.claim(run_id, executor, limit, self._clock.now()))

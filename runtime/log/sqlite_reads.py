@@ -53,6 +53,12 @@ def read_events(db: sqlite3.Connection, run_id: str, after: int, limit: int, del
     return [Stored(*row) for row in db.execute(query, (run_id, after, max(min(limit, PAGE), 0))).fetchall()]
 
 
+def size_of(db: sqlite3.Connection, run_id: str) -> int:
+    """Bytes of the run's events."""
+    ((size,),) = db.execute("SELECT coalesce(sum(length(body)), 0) FROM events WHERE run_id = ?", (run_id,)).fetchall()
+    return int(size)
+
+
 def last_seqs(db: sqlite3.Connection, run_ids: Sequence[str]) -> dict[str, int]:
     """How far those runs have come; unknown ones are left out."""
     return dict(db.execute(_HEADS, (orjson.dumps(list(run_ids)).decode(),)).fetchall())

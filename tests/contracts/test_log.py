@@ -205,6 +205,14 @@ async def test_unknown_run_reads_as_nothing(log: Log) -> None:
     assert await log.publisher_seq("r9", "p") == 0
 
 
+async def test_size_counts_the_bytes_of_a_runs_events(log: Log) -> None:
+    await log.create(new())
+    await log.create(new("r2"))
+    await log.append([write("r1", 1, DELTA, DELTA)])
+    assert await log.size("r1") == sum(len(stored.body) for stored in await log.read("r1", after=0)) > 0
+    assert await log.size("r9") == 0
+
+
 async def test_heads_tell_how_far_many_runs_have_come_and_leave_out_unknown_ones(log: Log) -> None:
     for run_id in ("r1", "r2", "r3"):
         await log.create(new(run_id))

@@ -27,6 +27,16 @@ agent = "titler"
 output = {{ title = "Broken" }}
 [[turn]]
 agent = "breaker"
+when = "hog"
+turn = 1
+tool_calls = [{{ name = "hog", input = {{ mark = "{folder}/hog" }} }}]
+[[turn]]
+agent = "breaker"
+when = "hog"
+turn = 2
+text = "Went on."
+[[turn]]
+agent = "breaker"
 turn = 1
 tool_calls = [
   {{ name = "where", input = {{}} }},
@@ -121,3 +131,20 @@ def test_tools_that_crash_hang_and_eat_memory_cost_their_calls_and_a_cancel_kill
     assert agents <= set(system.pid_of("ray::AgentHost")), "no agent was harmed"
     assert [e["type"] for e in log].count("run.started") == 1, "nobody had to take the run over"
     assert [e["type"] for e in log].count("stage.dispatched") == 1, "nor the stage"
+
+
+def test_a_tool_that_blocks_its_agents_process_costs_that_process_and_the_run_goes_on(
+    system: Served, folder: Path
+) -> None:
+    """Its control loop answers pings all the while: only the standing still of the other gives it away."""
+    with httpx2.Client(base_url=system.url, timeout=30) as client:
+        run_id = client.post("/v1/runs", json={"input": "hog"}).json()["run_id"]
+        awaited((folder / "hog").exists, "the tool did not begin")
+        blocked = int((folder / "hog").read_text())
+        took = awaited(lambda: not works(blocked), "the blocked process works on", 40)
+        awaited(lambda: client.get(f"/v1/runs/{run_id}").json()["state"] == "completed", "it did not go on")
+    print(f"the blocked process was gone after {took:.1f} s")
+    log = [frame.body for frame in events(system, run_id)]
+    assert [e["data"]["name"] for e in log if e["type"] == "tool.called"] == ["hog"]
+    assert [e["data"]["name"] for e in log if e["type"] == "tool.outcome_unknown"] == ["hog"]
+    assert log[-1]["data"]["answer"] == "Went on."

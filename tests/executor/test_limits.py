@@ -119,12 +119,14 @@ async def test_a_waiting_run_is_cancelled_within_a_scan() -> None:
 # --- limits ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("limit", ["MAX_EVENTS", "MAX_BYTES"])
 @virtual_time
-async def test_a_run_whose_log_is_full_fails_with_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_run_whose_log_is_full_fails_with_what_it_has(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     async with running(script_with(before=SLOW_ANALYSIS)) as rig:
         await rig.ask()
         await rig.when("r1", lambda seen: ("turn.delta", "weigh") in seen)
-        monkeypatch.setattr("runtime.log.head.MAX_EVENTS", len(await rig.events()))
+        full = len(await rig.events()) if limit == "MAX_EVENTS" else await rig.log.size("r1")
+        monkeypatch.setattr(f"runtime.log.head.{limit}", full)
         log = await rig.ended()
     end: Any = log[-1].event
     assert (end.type, end.code, end.retryable, end.resume.possible) == ("run.failed", "log_limit", True, True)

@@ -111,6 +111,12 @@ async def test_the_most_particular_turn_wins() -> None:
     assert said == ["a", "a2", "any", "second"]
 
 
+async def test_a_turn_for_certain_words_is_played_only_where_they_stand() -> None:
+    client = scripted('[[turn]]\nagent = "a"\nturn = 1\ntext = "usual"\n[[turn]]\nwhen = "Tide"\ntext = "wet"')
+    assert texts(await play(client, asking("a", question="Why is there a tide?"))) == ["wet"]
+    assert texts(await play(client, asking("a", question="Why is it dry?"))) == ["usual"]
+
+
 async def test_a_turn_with_tool_calls_is_played_only_where_they_are_offered() -> None:
     client = ScriptedClient(default_script(), ManualClock())
     for request in (asking("research"), asking("research", tools=(SEARCH,), tool_choice="none")):

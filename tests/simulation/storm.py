@@ -108,6 +108,9 @@ class FaultyLog:
     async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
         return await self._maybe("heads", lambda: self.inner.heads(run_ids))
 
+    async def size(self, run_id: str) -> int:
+        return await self._maybe("size", lambda: self.inner.size(run_id))
+
     async def claim(self, run_id: str | None, *, executor: str, limit: int = 16) -> list[Run]:
         return await self._maybe("claim", lambda: self.inner.claim(run_id, executor=executor, limit=limit))
 
