@@ -14,6 +14,18 @@ from pydantic import Field, TypeAdapter
 from runtime.events.base import SCHEMA_VERSION as SCHEMA_VERSION
 from runtime.events.base import EventData as EventData
 from runtime.events.base import Family as Family
+from runtime.events.people_events import (
+    ApprovalGiven as ApprovalGiven,
+)
+from runtime.events.people_events import (
+    ApprovalRequested as ApprovalRequested,
+)
+from runtime.events.people_events import (
+    InputDelivered as InputDelivered,
+)
+from runtime.events.people_events import (
+    InputReceived as InputReceived,
+)
 from runtime.events.planning_events import (
     AgentCompleted as AgentCompleted,
 )
@@ -36,12 +48,6 @@ from runtime.events.planning_events import (
     TitleSet as TitleSet,
 )
 from runtime.events.recovery_events import (
-    ApprovalGiven as ApprovalGiven,
-)
-from runtime.events.recovery_events import (
-    ApprovalRequested as ApprovalRequested,
-)
-from runtime.events.recovery_events import (
     Custom as Custom,
 )
 from runtime.events.recovery_events import (
@@ -58,9 +64,6 @@ from runtime.events.recovery_events import (
 )
 from runtime.events.recovery_events import (
     UsageUpdated as UsageUpdated,
-)
-from runtime.events.run_events import (
-    InputReceived as InputReceived,
 )
 from runtime.events.run_events import (
     Limits as Limits,
@@ -157,6 +160,7 @@ Event = (
     | RunExpired
     | RunCancelRequested
     | InputReceived
+    | InputDelivered
     | AgentStarted
     | AgentCompleted
     | AgentFailed

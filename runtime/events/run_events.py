@@ -57,6 +57,8 @@ class RunAccepted(EventData):
     conversation_id: str | None = None
     on_disconnect: Literal["cancel", "continue"] = "continue"
     grace_s: float = 30.0
+    approve_plan: bool = False
+    """A person must approve the plan before anything of it is done."""
     resumed_from: str | None = None
     """The run whose completed stages this one carries over."""
     schema_version: int = SCHEMA_VERSION
@@ -82,6 +84,8 @@ class RunWaiting(EventData):
     reason: str
     until: float | None = None
     """When it goes on by itself, in seconds since the epoch; None: not by itself."""
+    approvals: tuple[str, ...] = ()
+    """What people are to answer; the run's deadline stands still until one of them is answered."""
 
 
 class RunCompleted(EventData):
@@ -140,11 +144,3 @@ class RunCancelRequested(EventData):
     type: Literal["run.cancel_requested"] = "run.cancel_requested"
     family = "system"
     by: Literal["user", "disconnect", "shutdown"]
-
-
-class InputReceived(EventData):
-    """A person said something to a running run."""
-
-    type: Literal["input.received"] = "input.received"
-    family = "system"
-    text: str

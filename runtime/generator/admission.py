@@ -73,6 +73,7 @@ def admit(
         conversation_id=body.conversation_id,
         on_disconnect=body.on_disconnect or default,
         grace_s=body.grace_s,
+        approve_plan=body.approve_plan,
     )
     named = None if key is None else (key, fingerprint(body))
     return new_run(accepted, (), run_id=run_id, now=now, key=named, day_budget_usd=day_budget_usd)
