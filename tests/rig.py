@@ -21,9 +21,12 @@ from runtime.composition import compose
 from runtime.config import Settings
 from runtime.errors import StoreUnavailable
 from runtime.events.catalog import Limits, RunAccepted, RunInput, RunWaiting
-from runtime.events.codec import encode
+from runtime.events.codec import decode, encode
 from runtime.events.envelope import Draft, Envelope, Stored
+from runtime.events.fold import Approval, fold_all
 from runtime.executor.executor import Executor
+from runtime.generator.requests import PersonInput
+from runtime.generator.say import saying
 from runtime.llm.client import Chunk, Completed, ModelRequest
 from runtime.llm.pricing import Price, PriceTable
 from runtime.llm.script import parse_script
@@ -363,11 +366,12 @@ class Rig:
         tool_calls: int = 200,
         budget: int | None = None,
         key: str | None = None,
+        approve_plan: bool = False,
     ) -> str:
         """Create a run and hand it to the last executor; ``budget`` is in millionths of a US dollar."""
         usd = None if budget is None else budget / 1_000_000
         limits = Limits(deadline_s=deadline_s, tool_calls=tool_calls, budget_usd=usd)
-        accepted = RunAccepted(input=RunInput(question=question), limits=limits)
+        accepted = RunAccepted(input=RunInput(question=question), limits=limits, approve_plan=approve_plan)
         record = encode(Draft(accepted), run_id, self.clock.now())
         new = NewRun(run_id, "default", None, question, deadline_s, "continue", 30.0, (record,), key, key, budget)
         await self.portal.create(new)
@@ -396,6 +400,29 @@ class Rig:
         await self.portal.cancel(run_id, "user")
         for executor in self.executors:
             await executor.cancel(run_id)
+
+    async def say(self, run_id: str = "r1", *, name: str = "one", **body: object) -> bool:
+        """What a person says, through the door's own check: into the log, then to the executors. Raises Conflict, Refusal."""
+        state = fold_all([decode(stored) for stored in await self.events(run_id)])
+        agents = [spec.name for spec in self.parts.team]
+        said = saying(state, PersonInput.model_validate(body), agents=agents, name=name)
+        new = await self.portal.say(run_id, said.name, encode(said.draft, run_id, self.clock.now()))
+        for executor in self.executors:
+            if await self._within(executor, executor.nudge(run_id)):
+                break
+        return new
+
+    async def asked(self, run_id: str = "r1") -> Approval:
+        """Wait until a person is asked something that is still open; answer it."""
+        found: dict[str, Approval] = {}
+
+        def open_one(seen: object) -> bool:
+            nonlocal found
+            found = fold_all([decode(stored) for stored in self.truth._events[run_id]]).open_approvals()
+            return bool(found)
+
+        await self.when(run_id, open_one)
+        return next(iter(found.values()))
 
     async def events(self, run_id: str = "r1") -> list[Stored]:
         found: list[Stored] = []
