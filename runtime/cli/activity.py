@@ -110,6 +110,15 @@ def note(envelope: Envelope) -> str | None:
             return f"{event.message}; the step goes on without it"
         case ev.ToolOutcomeUnknown():
             return f"{event.name} may or may not have had its effect, check by hand: {event.known}"
+        case ev.ApprovalRequested(kind="question"):
+            choice = f" ({' / '.join(event.options)})" if event.options else ""
+            return f"asks you: {event.what}{choice} -> headrace answer {envelope.run_id} TEXT"
+        case ev.ApprovalRequested():
+            return f"asks you: {event.what} -> headrace approve {envelope.run_id} [--refuse WHY]"
+        case ev.ApprovalGiven():
+            return f"{event.by} {'agreed' if event.approved else 'refused'}" + (f": {event.text}" if event.text else "")
+        case ev.InputDelivered():
+            return f"heard: {event.text}"
         case ev.RunWaiting(until=None):
             return f"waiting: {event.reason}"
         case ev.RunWaiting(until=float() as until):

@@ -15,7 +15,6 @@ from runtime.events.envelope import Stored
 from runtime.generator.outage import answered
 from runtime.log.log import LogReader
 
-
 FIRST_PAGE = 64
 """Events read at first: how large they are shows only then."""
 PAGE = 512
