@@ -14,6 +14,7 @@ from runtime.events.base import Status
 from runtime.events.envelope import Envelope
 from runtime.events.messages import Usage
 from runtime.events.plan import Plan, Todo
+from runtime.events.recovery_events import recovery_kind
 from runtime.events.transcript import Transcript, advance
 
 StageStatus = Literal["pending", "dispatched", "running", "completed", "failed", "skipped"]
@@ -29,6 +30,8 @@ class StageState:
     """How often it was handed to an agent; the number of the latest."""
     failures: int = 0
     transcript: Transcript = field(default_factory=Transcript)
+    recoveries: dict[str, int] = field(default_factory=dict)
+    """How often each kind of recovery happened in it."""
     completed: ev.StageCompleted | None = None
     failed: ev.StageFailed | None = None
     citations: tuple[ev.CitationAdded, ...] = ()
@@ -165,14 +168,8 @@ def _apply(state: RunState, envelope: Envelope) -> RunState:  # one thought: a t
             return replace(state, usage=state.usage.plus(event.usage))
         case ev.ToolCalled():
             return replace(state, tool_calls=state.tool_calls + 1)
-        case ev.RecoveryRetrying():
-            return _recovered(state, f"retrying:{event.failure}")
-        case ev.RecoveryFellBack():
-            return _recovered(state, "fell_back")
-        case ev.RecoveryResumed():
-            return _recovered(state, f"resumed:{event.reason}")
-        case ev.RecoveryToolSwitchedOff():
-            return _recovered(state, "tool_switched_off")
+        case ev.RecoveryRetrying() | ev.RecoveryFellBack() | ev.RecoveryResumed() | ev.RecoveryToolSwitchedOff():
+            return _recovered(state, envelope, recovery_kind(event))
         case (
             ev.InputReceived()
             | ev.TurnStarted()
@@ -196,7 +193,7 @@ def _apply(state: RunState, envelope: Envelope) -> RunState:  # one thought: a t
 def _conversation(state: RunState, envelope: Envelope) -> RunState:
     if envelope.stage is not None and envelope.stage in state.stages:
         stage = state.stages[envelope.stage]
-        after = advance(stage.transcript, envelope.event, envelope.turn, envelope.attempt)
+        after = advance(stage.transcript, envelope.event, envelope.turn, envelope.attempt, envelope.call)
         return state if after is stage.transcript else _with_stage(state, envelope, transcript=after)
     if envelope.stage is None and envelope.agent in state.agents:
         agent = state.agents[envelope.agent]
@@ -220,5 +217,8 @@ def _agent(state: RunState, envelope: Envelope, agent: AgentState) -> RunState:
     return replace(state, agents={**state.agents, envelope.agent or "": agent})
 
 
-def _recovered(state: RunState, kind: str) -> RunState:
+def _recovered(state: RunState, envelope: Envelope, kind: str) -> RunState:
+    if envelope.stage in state.stages:
+        known = state.stages[envelope.stage].recoveries
+        state = _with_stage(state, envelope, recoveries={**known, kind: known.get(kind, 0) + 1})
     return replace(state, recoveries={**state.recoveries, kind: state.recoveries.get(kind, 0) + 1})

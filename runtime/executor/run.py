@@ -11,16 +11,18 @@ import runtime.errors as errors
 from runtime import failpoints
 from runtime.agents.request import STAGE_LEASE_S
 from runtime.events import catalog as ev
+from runtime.events.conversations import conversations, withdrawal
 from runtime.events.fold import RunState
 from runtime.executor.book import RunBook
 from runtime.executor.decide import Await, Command, Done, Finish, MakePlan, RunStages, decide, failure
 from runtime.executor.parking import Parking
 from runtime.executor.race import unless
-from runtime.executor.stage import StageDriver, StageTools, unknown_outcomes, withdrawal
+from runtime.executor.stage import StageDriver, StageTools, say_unknown_outcomes
 from runtime.log.log import LogReader, Run
 from runtime.log.publisher import Lane
 from runtime.orchestrator.orchestrator import OrchestratorPort, PlanRequest
 from runtime.pipeline.builder import Stage
+from runtime.recovery.rate import names_of
 from runtime.stream.emitter import Emitter
 from runtime.telemetry import logger
 
@@ -150,11 +152,14 @@ class RunDriver:
 
     async def _supersede(self, state: RunState, reason: str) -> None:
         """Withdraw the turns that someone who has been shut out left open, so that no reader mixes two attempts."""
-        open_turns = [(s.todo.id, s.todo.agent, s.transcript) for s in state.stages.values() if s.transcript.open]
-        planning = [(None, name, a.transcript) for name, a in state.agents.items() if a.transcript.open]
-        for stage, agent, transcript in [*open_turns, *planning]:
-            emitter = self._emitter(stage=stage, agent=agent)
-            await emitter.commit(withdrawal(transcript, reason), turn=transcript.turn, attempt=transcript.attempt)
+        stages = [
+            (s.todo.id, s.todo.agent, *each) for s in state.stages.values() for each in conversations(s.transcript)
+        ]
+        planning = [(None, name, None, a.transcript) for name, a in state.agents.items()]
+        for stage, agent, call, transcript in [*stages, *planning]:
+            if transcript.open:
+                emitter = self._emitter(stage=stage, agent=agent).of(call, transcript.agent)
+                await emitter.commit(withdrawal(transcript, reason), turn=transcript.turn, attempt=transcript.attempt)
 
     async def _wait(self, state: RunState) -> None:
         """Give the run up until the first of what is parked may go on; whoever claims it then finds all in the log."""
@@ -258,12 +263,13 @@ class RunDriver:
             for stage in state.stages.values():
                 if stage.status in ("dispatched", "running"):
                     at = emitter.at(stage.todo.id, stage.todo.agent)
-                    for unknown in unknown_outcomes(stage.transcript):
-                        await at.emit(unknown, turn=stage.transcript.turns_done)
+                    await say_unknown_outcomes(at, stage.transcript)
             await emitter.commit(event)
         except errors.RunCancelled:
             return False
-        self._tools.stages.counts.add(event.type)
+        counts = self._tools.stages.counts
+        counts.add(event.type)
+        counts.add_all(names_of("runs", state.recoveries, completed=event.type == "run.completed"))
         return True
 
     async def _stop_stages(self, *, tell_agents: bool = True) -> None:

@@ -14,18 +14,23 @@ import runtime.errors as errors
 from runtime import failpoints
 from runtime.agents.request import STAGE_LEASE_S, AgentPort, StageRequest, StageResult
 from runtime.agents.spec import AgentSpec
+from runtime.agents.telling import tell
 from runtime.clock import Clock
 from runtime.events import catalog as ev
+from runtime.events.conversations import conversations, unknown_outcomes, withdrawal
 from runtime.events.fold import RunState, StageState
 from runtime.events.messages import load_conversation
+from runtime.events.recovery_events import Recovery
+from runtime.events.tool_events import Taint
 from runtime.events.transcript import Transcript, advance, from_conversation
 from runtime.executor.book import RunBook
 from runtime.executor.leases import StageLeases
 from runtime.log.publisher import Lane, Publisher
-from runtime.pipeline.builder import Stage, brief_of, sources_of
+from runtime.pipeline.builder import Stage, brief_of, sources_of, taint_of
 from runtime.pipeline.hooks import Continue, Decision, Failure, Finished, Hooks, Retry, Stop
 from runtime.recovery.losses import Losses
 from runtime.recovery.policy import LimitPolicy, LossPolicy
+from runtime.recovery.rate import names_of
 from runtime.stream.chain import Chain
 from runtime.stream.emitter import Emitter
 from runtime.telemetry import Counts, logger
@@ -97,7 +102,7 @@ class StageDriver:
             except errors.AgentLost as error:
                 dispatch += 1
                 stands = (await self._book.refresh()).stages[self._id].transcript
-                losses.count(progress=(stands.turns_done, len(stands.results)), calling=stands.calling())
+                losses.count(progress=stands.progress(), calling=stands.calling())
                 if losses.too_many:
                     failure = Failure(error.code, error.message, losses.total)
                 else:
@@ -137,6 +142,7 @@ class StageDriver:
             tool_calls_left=max(0, accepted.limits.tool_calls - state.tool_calls),
             tools_off=tools_off,
             lease_s=STAGE_LEASE_S,
+            taint=taint_of(self._stage, state),
         )
 
     async def _pause(self, emitter: Emitter, losses: Losses, error: errors.AgentLost) -> None:
@@ -146,17 +152,18 @@ class StageDriver:
             failure=error.code, message=error.message, attempt=losses.total, of=losses.most, delay_s=delay
         )
         await emitter.commit(said)
-        self._tools.counts.add("recovery.retrying.agent_lost")
+        tell(self._tools.counts, emitter, said)
         await self._tools.clock.sleep(delay)
 
     async def _withdraw(self, emitter: Emitter, reason: str) -> Transcript:
         """The conversation as the log has it, its open turn withdrawn; the dispatch before has shut its maker out."""
-        transcript = (await self._book.refresh()).stages[self._id].transcript
-        if not transcript.open:
-            return transcript
-        superseded = withdrawal(transcript, reason)
-        await emitter.commit(superseded, turn=transcript.turn, attempt=transcript.attempt)
-        return advance(transcript, superseded, transcript.turn, transcript.attempt)
+        transcript = whole = (await self._book.refresh()).stages[self._id].transcript
+        for call, open_one in conversations(whole):
+            if open_one.open:
+                superseded, at = withdrawal(open_one, reason), (open_one.turn, open_one.attempt)
+                await emitter.of(call, open_one.agent).commit(superseded, turn=at[0], attempt=at[1])
+                transcript = advance(transcript, superseded, *at, call)
+        return transcript
 
     async def _resume(
         self, emitter: Emitter, before: Transcript, limit: errors.ToolCallLimitReached
@@ -171,17 +178,18 @@ class StageDriver:
             resumes=before.resumes,
             failing=known.failing,
             switched_off=known.switched_off,
+            usage=known.usage,
+            taint=known.taint,
         )
         if policy.may_resume(before.resumes):
-            said: ev.Event = ev.RecoveryResumed(
+            said: Recovery = ev.RecoveryResumed(
                 reason="tool_call_limit", attempt=before.resumes + 1, of=policy.resumes, tool_calls=limit.tool_calls
             )
         else:
             message = "no resume is left: one answer without tools"
             said = ev.RecoveryRetrying(failure="tool_call_limit", message=message, attempt=1, of=1, delay_s=0.0)
-        self._tools.counts.add(f"tool_limit.{'resumed' if said.type == 'recovery.resumed' else 'tools_off'}")
-        _log.info("run %s stage %s: %s; %s", emitter.run_id, self._id, limit.message, said)
         await emitter.commit(said)
+        tell(self._tools.counts, emitter, said)
         return advance(transcript, said, None, None), said.type != "recovery.resumed"
 
     async def _conclude(
@@ -192,15 +200,17 @@ class StageDriver:
         decision = await self._decide(done)
         if isinstance(decision, Retry) and done.failure is None:
             done = replace(done, failure=Failure("output_invalid", decision.reason))
-        event = self._outcome(done, decision, result)
+        event = self._outcome(done, decision, result, stage.transcript.met() | taint_of(self._stage, state))
         usage = ev.UsageUpdated(usage=state.usage)
-        for unknown in unknown_outcomes(stage.transcript):
-            await emitter.emit(unknown, turn=stage.transcript.turns_done)
-        if stage.transcript.open:  # its agent was stopped in mid-turn
-            await self._withdraw(emitter, event.code if isinstance(event, ev.StageFailed) else "stopped")
+        await say_unknown_outcomes(emitter, stage.transcript)
+        # its agent may have been stopped in mid-turn
+        await self._withdraw(emitter, event.code if isinstance(event, ev.StageFailed) else "stopped")
         await emitter.commit(event, usage)
         failpoints.hit("stage.completed")
         self._tools.counts.add(event.type)
+        if isinstance(event, ev.StageCompleted) or event.decision != "retry":
+            done_well = isinstance(event, ev.StageCompleted)
+            self._tools.counts.add_all(names_of("stages", stage.recoveries, completed=done_well))
 
     async def _decide(self, done: Finished) -> Decision:
         try:
@@ -227,7 +237,7 @@ class StageDriver:
         )
 
     def _outcome(
-        self, done: Finished, decision: Decision, result: StageResult | None
+        self, done: Finished, decision: Decision, result: StageResult | None, taint: Taint
     ) -> ev.StageCompleted | ev.StageFailed:
         if done.failure is not None or result is None or (isinstance(decision, Stop) and not done.output.strip()):
             failure = done.failure or Failure("output_invalid", "the answer was empty")
@@ -250,20 +260,15 @@ class StageDriver:
             tool_calls=result.tool_calls,
             partial=result.partial,
             stop=decision.reason if isinstance(decision, Stop) else None,
+            taint=tuple(sorted(taint)),
         )
 
 
-def withdrawal(transcript: Transcript, reason: str) -> ev.TurnSuperseded:
-    """The open turn of a lost process, withdrawn. All it held back counts as spent: nobody can say how far it came."""
-    return ev.TurnSuperseded(
-        reason=reason, released_cost_usd=transcript.reserved_usd, spent_cost_usd=transcript.reserved_usd
-    )
-
-
-def unknown_outcomes(transcript: Transcript) -> list[ev.ToolOutcomeUnknown]:
-    """What must be said of tool calls that may have had an effect when nobody is left who could learn of it."""
-    known = "it had begun, and the step ended before its outcome was known"
-    return [ev.ToolOutcomeUnknown(call_id=use.id, name=use.name, known=known) for use in transcript.in_doubt()]
+async def say_unknown_outcomes(emitter: Emitter, transcript: Transcript) -> None:
+    """Write of every call of a stage, delegates' included, whose outcome nobody will learn that it is unknown."""
+    for call, each in conversations(transcript):
+        for unknown in unknown_outcomes(each):
+            await emitter.of(call, each.agent).emit(unknown, turn=each.turns_done)
 
 
 def _word(decision: Decision) -> Literal["continue", "retry", "stop"]:
