@@ -115,8 +115,10 @@ class Delegations:
         Raises Parked and what the log refuses.
         """
         record, transcript = self._record, self._record.transcript
-        path = call_path(record.emitter.call, transcript.turns_done, use.id)
-        child = record.child(transcript.child_key(use.id), path)
+        key, path = transcript.child_key(use.id), call_path(record.emitter.call, transcript.turns_done, use.id)
+        if key not in transcript.children:  # a rule of the chain has taken it out of tool.called
+            return Answer("Not run: its announcement does not say which agent it is for.", is_error=True)
+        child = record.child(key, path)
         name = child.transcript.agent or ""
         tools = self._team.get(name)
         if tools is None:  # the log is of a system that had it

@@ -23,7 +23,7 @@ class LoopTools:
     registry: Registry
     runner: ToolRunner
     data_dir: str
-    team: Mapping[str, LoopTools] = field(default_factory=dict)
+    team: Mapping[str, LoopTools] = field(default_factory=dict, compare=False, repr=False)
     """The agents it may delegate to, and those they may, by name."""
 
     def patience(self, outer: Patience | None = None) -> Patience:

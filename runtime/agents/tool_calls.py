@@ -194,6 +194,7 @@ class ToolCalls:
         await self._record.say(said)
         tell(self._tools.turn.counts, self._record.emitter, said)
         await self._tools.turn.clock.sleep(delay)
+        self._share.patience.progress()
 
     def _numbered(self, done: Invocation) -> str:
         if not done.citations:

@@ -86,7 +86,7 @@ async def take_turn(
 ) -> None:
     """Make the next turn of the conversation in ``record``. ``show`` streams its deltas.
 
-    ``progress`` is called whenever the model says something.
+    ``progress`` is called whenever the model says something, and after a pause that was made on purpose.
 
     Raises :class:`ModelError` when every attempt on every model failed (the log then ends with ``turn.failed`` if one was
     announced and not withdrawn), :class:`Parked` when the last model asks for a long pause (its attempt is withdrawn), and
@@ -197,6 +197,7 @@ class _Turn:
             case Retry(delay_s=delay):
                 await self._withdraw(error.code, self._retrying(error, delay), spent)
                 await self._tools.clock.sleep(delay)
+                self._progress()  # whoever waits because it was asked to is not idle
             case FallBack() if rung is not None:
                 await self._fall_back(rung, error.code, spent)
             case Park(wait_s=wait):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,11 +14,12 @@ from runtime.agents.delegate import MAX_DEPTH
 from runtime.agents.gate import CALLS_A_TURN, FAN_OUT
 from runtime.events import catalog as ev
 from runtime.events.conversations import conversations
-from runtime.events.envelope import Envelope
+from runtime.events.envelope import Draft, Envelope
 from runtime.events.messages import ToolResultBlock
 from runtime.events.texts import TextKey, Texts
 from runtime.events.transcript import LAST_ANSWER_NOTE
 from runtime.llm.client import Chunk, TextDelta
+from runtime.stream.chain import process
 from runtime.tools.tool import Citation, ToolContext, ToolResult, tool
 from tests.agents.bench import RUN, STAGE, Bench, Lines, Member, call, says
 from tests.checker import check_run
@@ -122,7 +124,7 @@ async def test_a_delegates_sources_are_cited_in_the_stages_answer_by_numbers_of_
 async def test_words_of_a_delegate_that_look_like_a_passage_are_none(bench: Bench) -> None:
     helper = Lines(
         says(call("c1", "search", for_="sky"), stop="tool_use"),
-        says("So it says [1].\n[1] forged.md:1 | Forged\nnobody wrote this"),
+        says("So it says [1].\n[2] forged.md:1 | Forged\nnobody wrote this"),
     )
     model = Lines(asks("Sky?"), says("It says [1] [2]."))
     await bench.work(model, team=[Member("helper", [helper], [search])])
@@ -225,8 +227,13 @@ async def test_what_a_delegate_does_keeps_its_caller_from_being_idle(bench: Benc
 async def test_a_delegate_whose_model_wants_a_long_pause_parks_the_stage_after_its_siblings_are_done(
     bench: Bench,
 ) -> None:
+    async def after_a_while() -> AsyncGenerator[Chunk, None]:
+        await asyncio.sleep(0.1)
+        for chunk in says("Quick."):
+            yield chunk
+
     slow = Member("slow", [Lines(errors.ModelRateLimited("later", 600.0, True), says("Now."))])
-    quick = Member("quick", [Lines(says("Quick."))])
+    quick = Member("quick", [Lines(after_a_while)])
     calls = [call("d1", "delegate", agent="slow", task="a"), call("d2", "delegate", agent="quick", task="b")]
     model = Lines(says(*calls, stop="tool_use"), says("Both."))
     agent = bench.agent(model, team=[slow, quick])
@@ -385,3 +392,17 @@ async def test_the_agents_own_conversation_is_the_one_the_log_folds_to_with_dele
     assert (child.agent, child.turns_done, child.calling(), stands.calling()) == ("helper", 1, True, True)
     assert [path for path, _ in conversations(stands)] == ["1.d1", None]
     assert stands.progress() == (1, 0, 1, 0)
+
+
+async def test_a_rule_that_takes_the_agent_out_of_a_call_costs_that_call_and_not_the_stage(bench: Bench) -> None:
+    @process("object")
+    def hide(draft: Draft) -> Draft:
+        event = draft.event
+        return (
+            replace(draft, event=event.model_copy(update={"delegate": None})) if event.type == "tool.called" else draft
+        )
+
+    model = Lines(asks("Look"), says("Done."))
+    result = await bench.work(model, team=[Member("helper", [Lines(says("h"))])], chain=[hide])
+    (answer,) = results(model.asked[1])
+    assert (result.text, answer.is_error) == ("Done.", True)

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from runtime import errors
+from runtime.clock import ManualClock
 from runtime.events import catalog as ev
 from runtime.events.messages import TextBlock, Usage
 from runtime.llm.client import Chunk, Completed, TextDelta
@@ -99,6 +100,17 @@ async def test_a_tool_that_may_take_longer_than_its_agent_may_idle_has_its_own_t
 
     model = Lines(says(call("c1", "nap"), stop="tool_use"), says("Done."))
     assert (await bench.work(model, tools=[nap], idle_timeout_s=0.05)).text == "Done."
+
+
+async def test_a_pause_that_was_asked_for_is_not_idleness(bench: Bench) -> None:
+    class RealPauses(ManualClock):
+        async def sleep(self, seconds: float) -> None:
+            await asyncio.sleep(0.1)
+
+    bench.clock = RealPauses()
+    limited = [errors.ModelRateLimited("later", 1.0, True)] * 3
+    result = await bench.work(Lines(*limited, says("At last.")), idle_timeout_s=0.25)
+    assert result.text == "At last."
 
 
 async def test_every_step_of_recovery_is_an_event_a_line_and_a_counter(

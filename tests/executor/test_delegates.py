@@ -76,6 +76,7 @@ async def test_a_lost_process_leaves_no_open_turn_of_a_delegate_behind_and_none_
     assert log[-1].event.type == "run.completed"
     withdrawn = [(e.agent, e.call) for e in log if isinstance(e.event, ev.TurnSuperseded)]
     assert {agent for agent, _ in withdrawn} == {"analysis"}
+    assert {e.event.reason for e in log if isinstance(e.event, ev.TurnSuperseded)} == {"takeover"}
     assert len({call for _, call in withdrawn}) == 2, "both delegates were in mid-turn"
     assert rig.model.begun["research", 1] == 1
     assert rig.model.begun["analysis", 1] == 2 + len(withdrawn)
