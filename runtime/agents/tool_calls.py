@@ -16,7 +16,7 @@ import runtime.errors as errors
 from runtime import failpoints
 from runtime.agents.citations import highest_in, highest_mark, renumber
 from runtime.agents.delegate import Delegations, delegate_tool
-from runtime.agents.gate import DELEGATE, AskPerson, Gate, Proceed, Refuse
+from runtime.agents.gate import AskPerson, Gate, Proceed, Refuse
 from runtime.agents.parts import LoopTools, Share
 from runtime.agents.record import StageRecord
 from runtime.agents.request import StageRequest
@@ -51,8 +51,9 @@ class ToolCalls:
         self._record = record
         self._share = share
         self._delegations = delegations
-        delegate = delegate_tool(tools, record.emitter.call)
-        self.known: tuple[Tool, ...] = (*tools.registry.find(tools.spec.tools), *([delegate] if delegate else []))
+        self._delegate_tool = delegate_tool(tools, record.emitter.call)
+        delegate = () if self._delegate_tool is None else (self._delegate_tool,)
+        self.known: tuple[Tool, ...] = (*tools.registry.find(tools.spec.tools), *delegate)
         """All tools of the agent, switched off or not."""
         self._known = {tool.name: tool for tool in self.known}
         self._gate = Gate(self._known, request, record)
@@ -116,7 +117,7 @@ class ToolCalls:
 
     def _called(self, use: ToolUseBlock, tool: Tool) -> ev.ToolCalled:
         called = ev.ToolCalled(call_id=use.id, name=use.name, arguments=use.input, kind=tool.kind, tags=tool.tags)
-        if tool.name != DELEGATE:
+        if tool is not self._delegate_tool:
             return called
         return called.model_copy(update={"title": tool.title, "delegate": use.input["agent"]})
 
@@ -147,7 +148,7 @@ class ToolCalls:
 
     async def _call(self, use: ToolUseBlock, doubt: str = "") -> None:
         tool = self._known[use.name]
-        if tool.name == DELEGATE:
+        if tool is self._delegate_tool:
             await self._delegate(use)
         else:
             await self._record.say(await self._outcome(use, tool, doubt))

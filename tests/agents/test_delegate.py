@@ -16,8 +16,8 @@ from runtime.events import catalog as ev
 from runtime.events.conversations import conversations
 from runtime.events.envelope import Draft, Envelope
 from runtime.events.messages import ToolResultBlock
+from runtime.events.notes import LAST_ANSWER_NOTE
 from runtime.events.texts import TextKey, Texts
-from runtime.events.transcript import LAST_ANSWER_NOTE
 from runtime.llm.client import Chunk, TextDelta
 from runtime.stream.chain import process
 from runtime.tools.tool import Citation, ToolContext, ToolResult, tool
@@ -406,3 +406,14 @@ async def test_a_rule_that_takes_the_agent_out_of_a_call_costs_that_call_and_not
     result = await bench.work(model, team=[Member("helper", [Lines(says("h"))])], chain=[hide])
     (answer,) = results(model.asked[1])
     assert (result.text, answer.is_error) == ("Done.", True)
+
+
+async def test_an_agent_without_delegates_may_have_a_tool_of_that_name(bench: Bench) -> None:
+    @tool
+    def delegate(what: str) -> str:
+        """Delegate in a way of its own."""
+        return f"gave away {what}"
+
+    model = Lines(says(call("c1", "delegate", what="it"), stop="tool_use"), says("Done."))
+    await bench.work(model, tools=[delegate])
+    assert [r.content for r in results(model.asked[1])] == ["gave away it"]

@@ -20,14 +20,8 @@ from runtime.events.messages import (
     load_conversation,
     user,
 )
-from runtime.events.transcript import (
-    LAST_ANSWER_NOTE,
-    LIMIT_NOTE,
-    Transcript,
-    advance,
-    from_conversation,
-    repair_note,
-)
+from runtime.events.notes import LAST_ANSWER_NOTE, LIMIT_NOTE, repair_note
+from runtime.events.transcript import Transcript, advance, from_conversation
 from tests.events.samples import by_type, every_event
 
 CALLS = (ToolUseBlock(id="c1", name="search", input={"q": "a"}), ToolUseBlock(id="c2", name="search", input={"q": "b"}))

@@ -14,13 +14,19 @@ EFFECTS: list[Effect] = []
 
 SLOW_CHAIN = CHAIN.replace('text = "words of', 'rate = 2\ntext = "so many, many words of')
 
-WORK = (
+ONE_STAGE = (
     PLANNING
     + """
 [[turn]]
 agent = "planner"
 [turn.output]
 todos = [{ id = "find", title = "Find", agent = "research", depends_on = [] }]
+"""
+)
+
+WORK = (
+    ONE_STAGE
+    + """
 [[turn]]
 agent = "research"
 rate = 4
@@ -41,12 +47,8 @@ text = "what I have"
 """One stage that uses its tools until its limit, and resumes."""
 
 TEAM = (
-    PLANNING
+    ONE_STAGE
     + """
-[[turn]]
-agent = "planner"
-[turn.output]
-todos = [{ id = "find", title = "Find", agent = "research", depends_on = [] }]
 [[turn]]
 agent = "research"
 turn = 1
