@@ -157,14 +157,19 @@ class Rig:
         clock: Clock | None = None,
         max_tool_calls: int | None = None,
         settings: Mapping[str, object] = {},
+        delegates: Mapping[str, tuple[str, ...]] = {},
     ) -> None:
+        """``tools`` are those of the research agent, and of every agent that ``delegates`` names as one to delegate to."""
         self.clock = clock or LoopClock()
         parts = compose(Settings(model="scripted", log="memory:", lease_ttl_s=ttl_s, **settings))  # type: ignore[arg-type]
         specs = dict(parts.specs)
         if tools:
             limit = specs["research"].max_tool_calls if max_tool_calls is None else max_tool_calls
             update = {"tools": tuple(tool.name for tool in tools), "max_tool_calls": limit}
-            specs["research"] = specs["research"].model_copy(update=update)
+            for name in {"research", *(helper for helpers in delegates.values() for helper in helpers)}:
+                specs[name] = specs[name].model_copy(update=update)
+        for name, helpers in delegates.items():
+            specs[name] = specs[name].model_copy(update={"delegates": helpers})
         self.parts = replace(
             parts,
             specs=specs,
@@ -272,11 +277,12 @@ class Rig:
         return task.result()
 
     def _agent(self, name: str, publisher: Publisher, clock: Clock, gate: Gate) -> Agent:
-        spec = self.parts.specs[name]
-        rungs = (Rung("scripted:test", "test", GatedModel(self.model, gate), spec.instructions),)
-        turn = TurnTools(rungs, RetryPolicy(), clock, lambda: 0.5, Counts(), PriceTable({"test": PRICE}))
-        tools = LoopTools(spec, turn, self.parts.registry, GatedRunner(clock, gate), ".")
-        return Agent(tools, publisher, self.parts.chain)
+        team: dict[str, LoopTools] = {}
+        for spec in (*self.parts.helpers(name), self.parts.specs[name]):
+            rungs = (Rung("scripted:test", "test", GatedModel(self.model, gate), spec.instructions),)
+            turn = TurnTools(rungs, RetryPolicy(), clock, lambda: 0.5, Counts(), PriceTable({"test": PRICE}))
+            team[spec.name] = LoopTools(spec, turn, self.parts.registry, GatedRunner(clock, gate), ".", team)
+        return Agent(team[name], publisher, self.parts.chain)
 
     def kill(self, executor: Executor) -> list[asyncio.Task[object]]:
         """As a killed process: every task of it ends at once and nothing it still held is sent. Answers those tasks."""

@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 
 from runtime.errors import Conflict
-from runtime.executor.stage import ANSWER_WITHIN_S
+from runtime.events.codec import decode
+from runtime.events.fingerprint import fingerprint
+from runtime.events.people_events import ANSWER_WITHIN_S
 from runtime.pipeline.hooks import Ask, Continue, Decision, Finished
+from runtime.tools.people import ask_person
+from runtime.tools.tool import tool
 from tests.executor.test_executor import script_with
 from tests.rig import SIDE_BY_SIDE, Rig, running, types
 from tests.virtual_time import virtual_time
@@ -222,3 +226,93 @@ async def test_while_one_step_waits_for_a_person_the_others_go_on() -> None:
         log = await rig.ended()
     assert "run.waiting" not in types(log), "the other step was under way all the time"
     assert {e.stage for e in log if e.event.type == "stage.completed"} == {"a", "b"}
+
+
+# --- a call, and an agent's question ---------------------------------------------------------------------------------
+
+SENT: list[str] = []
+
+
+@tool(kind="at_most_once", needs_approval=True)
+async def send(to: str) -> str:
+    """Send it.
+
+    Args:
+        to: whom
+    """
+    SENT.append(to)
+    return f"sent to {to}"
+
+
+@tool
+async def look(what: str) -> str:
+    """Look.
+
+    Args:
+        what: what
+    """
+    return f"saw {what}"
+
+
+def calling(*calls: str) -> str:
+    turn = f'[[turn]]\nagent = "research"\nturn = 1\ntool_calls = [{", ".join(calls)}]'
+    return script_with(before=turn)
+
+
+SEND = '{ name = "send", input = { to = "Ann" } }'
+LOOK = '{ name = "look", input = { what = "it" } }'
+QUESTION = '{ name = "ask_person", input = { question = "Which region?", options = ["Europe", "Asia"] } }'
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@virtual_time
+async def test_a_call_that_needs_approval_runs_once_and_only_as_it_was_approved(lost: bool) -> None:
+    SENT.clear()
+    async with running(calling(SEND, LOOK), tools=[send, look]) as rig:
+        await rig.ask()
+        asked = await asks(rig)
+        assert (asked.kind, asked.name, asked.arguments) == ("tool", "send", {"to": "Ann"})
+        seen = [(e.event.type, getattr(e.event, "name", None)) for e in map(decode, await rig.events())]
+        assert ("tool.completed", "look") in seen, "what needs nobody was done"
+        assert ("tool.called", "send") not in seen
+        swapped = fingerprint(["send", {"to": "Eve"}])
+        with pytest.raises(Conflict, match="not what is asked"):
+            await rig.say(type="approve", approval=asked.approval, arguments_hash=swapped)
+        if lost:
+            await rig.lose_process(rig.executors[0])
+            rig.lose_hub()
+            await rig.put_hub()
+            await rig.put_process()
+        assert SENT == []
+        await approve(rig, asked)
+        log = await rig.ended()
+    assert SENT == ["Ann"]
+    assert types(log).count("approval.requested") == 1
+    assert rig.model.begun["research", 1] == 1, "the turn that asked for it is not made again"
+    assert log[-1].event.type == "run.completed"
+
+
+@virtual_time
+async def test_a_refused_call_is_an_error_that_the_model_reads() -> None:
+    SENT.clear()
+    async with running(calling(SEND), tools=[send]) as rig:
+        await rig.ask()
+        await approve(rig, await asks(rig), approved=False, text="not to Ann")
+        log = await rig.ended()
+    assert SENT == []
+    (second,) = [r for r in rig.model.requests if (r.agent, r.turn) == ("research", 2)]
+    assert "a person refused it. not to Ann" in str(second.messages)
+    assert log[-1].event.type == "run.completed"
+
+
+@virtual_time
+async def test_an_agents_question_is_answered_by_a_person() -> None:
+    async with running(calling(QUESTION), tools=[ask_person]) as rig:
+        await rig.ask()
+        asked = await asks(rig)
+        assert (asked.kind, asked.what, asked.options) == ("question", "Which region?", ("Europe", "Asia"))
+        await rig.say(type="answer", approval=asked.approval, text="Africa")
+        log = await rig.ended()
+    (result,) = [e.event for e in log if e.event.type == "tool.completed"]
+    assert (result.name, result.result, result.is_error) == ("ask_person", "Africa", False)  # type: ignore[union-attr]
+    assert rig.model.begun["research", 1] == 1
