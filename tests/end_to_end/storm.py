@@ -21,8 +21,8 @@ import psutil
 from runtime.events.envelope import Stored
 from runtime.failpoints import POINTS
 from tests.end_to_end.conftest import Served
-from tests.end_to_end.recorder import Recorder
 from tests.history import History, RunHistory
+from tests.recorders import Recorder
 
 TARGETS = {
     "executor": "ray::Executor",
