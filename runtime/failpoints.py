@@ -27,6 +27,7 @@ from runtime.errors import ConfigurationError
 
 POINTS: Final = {
     "accept.committed": "the run is durable, whoever asked has not been answered",
+    "accept.replying": "the run is durable, its door has told neither an executor nor whoever asked",
     "claim.committed": "the executor owns the run in the log, and has not begun",
     "turn.started": "the announcement is durable, the model has not been asked",
     "turn.delta": "some tokens are handed over, more are to come",

@@ -1,132 +1,137 @@
 """Clients that record: raw sockets, nothing interpreted away, every whole event hashed as its bytes came.
 
-A recorder follows one run to its end through whatever breaks, always resuming with the id of the last *whole* event, and
-writes each connection's segment as a line of JSON the moment it ends. ``python -m tests.recorders PORT RUN FILE`` is one in
-a process of its own; ``Recorder.follow`` is the same for a thread.
+A recorder follows one run to its end through whatever breaks, always resuming with the id of the last *whole* event, and keeps
+each connection's segment. ``python -m tests.recorders PORT RUN FILE`` is one in a process of its own, which writes every
+segment as a line of JSON the moment it ends.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-import re
-import socket
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import asdict
 from pathlib import Path
 
+from runtime.log.log import TERMINAL_TYPES
 from tests.history import Segment, digest
 
-TERMINAL = re.compile(rb'"type":"run\.(?:completed|failed|cancelled|expired)"')
-PAUSE_S = 0.05
-GONE = (404, 409, 410)
-"""Answers after which the same cursor is of no more use: noted as the segment's end."""
+AGAIN_S = 0.3
+SILENCE_S = 40.0
+"""Longer than any heartbeat: a stream that says nothing for so long is broken off, and that is noted."""
+WHOLE_WITHIN_S = 600.0
+"""For a recorder in a process of its own."""
+
+_TERMINAL = [b'"type":"%s"' % kind.encode() for kind in TERMINAL_TYPES]
 
 
 class Recorder:
-    """One client of one run. ``write`` gets every segment as it ends."""
+    """One client of one run; ``heard`` and ``ended`` are there to be overridden."""
 
-    def __init__(
-        self,
-        name: str,
-        port: int,
-        run: str,
-        write: Callable[[Segment], object],
-        *,
-        headers: dict[str, str] | None = None,
-    ) -> None:
-        self._name = name
+    def __init__(self, port: int, run_id: str, name: str) -> None:
         self._port = port
-        self._run = run
-        self._write = write
-        self._headers = headers or {}
+        self._run_id = run_id
+        self.name = name
         self.cursor = ""
-        self.connections = 0
+        self.segments: list[Segment] = []
+        self.reconnects = 0
+        self.silences = 0
+        self.last_event_at = 0.0
 
-    def follow(self, *, within_s: float = 120.0) -> str:
-        """Until the run's last event, or an answer that ends it; answers how it ended. Raises ``TimeoutError``."""
-        end = time.monotonic() + within_s
-        while time.monotonic() < end:
-            segment = Segment(self._name, self._run, self.cursor)
+    def heard(self, block: bytes) -> None:
+        """Every block as it comes, comments too."""
+
+    def ended(self, segment: Segment) -> None:
+        """Every segment as its connection ends."""
+
+    async def follow(self) -> None:
+        """Until the run's last event has been seen."""
+        while True:
+            segment = Segment(self.name, self._run_id, self.cursor)
+            self.segments.append(segment)
             try:
-                self._connect(segment, end)
-            except OSError as error:
-                segment.end = segment.end or f"broken: {type(error).__name__}"
-            if segment.events:
-                self.cursor = segment.events[-1][0]
-            self._write(segment)
-            if segment.end == "whole" or segment.end in map(str, GONE):
-                return segment.end
-            time.sleep(PAUSE_S)
-        raise TimeoutError(f"{self._name} stands at {self.cursor or 'the start'} of {self._run} after {within_s:g} s")
+                await self._connection(segment)
+            except TimeoutError:
+                self.silences += 1
+                segment.end = "silence"
+            except (OSError, EOFError, ValueError) as error:
+                segment.end = f"{type(error).__name__}: {error}"
+            self.ended(segment)
+            if segment.end == "whole":
+                return
+            self.reconnects += 1
+            await asyncio.sleep(AGAIN_S)
 
-    def _connect(self, segment: Segment, end: float) -> None:
-        self.connections += 1
-        with socket.create_connection(
-            ("127.0.0.1", self._port), timeout=max(0.1, end - time.monotonic())
-        ) as connection:
-            connection.sendall(self._request())
-            body = _body(connection, segment)
-            pending = b""
-            for data in body:
-                *blocks, pending = (pending + data).split(b"\n\n")
-                for block in blocks:
-                    self._take(segment, block + b"\n\n")
-                    if segment.end == "whole":
-                        return
-
-    def _take(self, segment: Segment, frame: bytes) -> None:
-        if not frame.startswith(b"id: "):
-            return  # a comment, or the time to come back
-        event_id = frame[4 : frame.index(b"\n")].decode()
-        segment.events.append((event_id, digest(frame)))
-        if TERMINAL.search(frame[: frame.find(b'"data"')]):
-            segment.end = "whole"
+    async def _connection(self, segment: Segment) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            writer.write(self._request())
+            head = await _patiently(reader.readuntil(b"\r\n\r\n"))
+            status = int(head.split()[1])
+            if status == 204:
+                segment.end = "whole"
+            elif status != 200 or b"chunked" not in head.lower():
+                raise ValueError(f"status {status}")
+            else:
+                await self._frames(reader, segment)
+        finally:
+            writer.close()
 
     def _request(self) -> bytes:
-        headers = {"Host": f"127.0.0.1:{self._port}", "Accept": "text/event-stream", "Connection": "close"}
-        if self.cursor:
-            headers["Last-Event-ID"] = self.cursor
-        lines = [f"{name}: {value}" for name, value in {**headers, **self._headers}.items()]
-        return "\r\n".join([f"GET /v1/runs/{self._run}/events HTTP/1.1", *lines, "", ""]).encode()
+        lines = [f"GET /v1/runs/{self._run_id}/events HTTP/1.1", "Host: localhost", "Accept: text/event-stream"]
+        lines += [f"Last-Event-ID: {self.cursor}"] if self.cursor else []
+        return "\r\n".join([*lines, "Connection: close", "", ""]).encode()
+
+    async def _frames(self, reader: asyncio.StreamReader, segment: Segment) -> None:
+        gathered = b""
+        async for piece in _pieces(reader):
+            *blocks, gathered = (gathered + piece).split(b"\n\n")
+            for block in blocks:
+                self.heard(block)
+                if not block.startswith(b"id: "):
+                    continue  # a comment, or the time to come back
+                self.cursor = block[4 : block.index(b"\n")].decode()
+                self.last_event_at = asyncio.get_running_loop().time()
+                segment.events.append((self.cursor, digest(block + b"\n\n")))
+                if any(kind in block[: block.find(b'"data"')] for kind in _TERMINAL):
+                    segment.end = "whole"
+                    return
 
 
-def _body(connection: socket.socket, segment: Segment) -> Iterator[bytes]:
-    """The body's bytes as they come, also of a chunk that never becomes whole. Notes any status but 200."""
-    raw = b""
-    while b"\r\n\r\n" not in raw:
-        raw += _received(connection)
-    head, _, raw = raw.partition(b"\r\n\r\n")
-    status = int(head.split(b" ", 2)[1])
-    if status != 200:
-        segment.end = "whole" if status == 204 else str(status)
-        return
-    if b"chunked" not in head.lower():
-        raise ConnectionError("the stream is not chunked")
+async def _pieces(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """A chunked body as it comes, also of a chunk that never becomes whole; raises ``EOFError`` when it is cut."""
     while True:
-        while b"\r\n" not in raw:
-            raw += _received(connection)
-        size, _, raw = raw.partition(b"\r\n")
-        left = int(size, 16)
+        line = await _patiently(reader.readline())
+        if not line.endswith(b"\r\n"):
+            raise EOFError("cut between two chunks")
+        left = int(line, 16)
         if left == 0:
             return
         while left > 0:
-            if not raw:
-                raw = _received(connection)
-            piece, raw = raw[:left], raw[left:]
+            piece = await _patiently(reader.read(left))
+            if not piece:
+                raise EOFError("cut in a chunk")
             left -= len(piece)
             yield piece
-        while len(raw) < 2:
-            raw += _received(connection)
-        raw = raw[2:]
+        await _patiently(reader.readexactly(2))
 
 
-def _received(connection: socket.socket) -> bytes:
-    data = connection.recv(65536)
-    if not data:
-        raise ConnectionError("closed")
-    return data
+async def _patiently(reading: Awaitable[bytes]) -> bytes:
+    async with asyncio.timeout(SILENCE_S):
+        return await reading
+
+
+class _Writer(Recorder):
+    """Writes its segments into a file, so that they outlive its process."""
+
+    def __init__(self, port: int, run_id: str, file: Path) -> None:
+        super().__init__(port, run_id, file.stem)
+        self._file = file
+
+    def ended(self, segment: Segment) -> None:
+        with self._file.open("a") as out:
+            out.write(json.dumps(asdict(segment)) + "\n")
 
 
 def read_segments(path: Path) -> list[Segment]:
@@ -138,13 +143,11 @@ def read_segments(path: Path) -> list[Segment]:
     return found
 
 
-def main(port: str, run: str, file: str) -> None:
-    """Follow ``run`` at ``port``, writing to ``file``; raises when it does not come to its end in ten minutes."""
-    with Path(file).open("a", buffering=1) as out:
-        Recorder(Path(file).stem, int(port), run, lambda s: out.write(json.dumps(asdict(s)) + "\n")).follow(
-            within_s=600.0
-        )
+async def main(port: str, run: str, file: str) -> None:
+    """Follow ``run`` at ``port``, writing to ``file``. Raises ``TimeoutError``."""
+    async with asyncio.timeout(WHOLE_WITHIN_S):
+        await _Writer(int(port), run, Path(file)).follow()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    asyncio.run(main(*sys.argv[1:]))

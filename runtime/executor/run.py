@@ -321,9 +321,11 @@ class RunDriver:
         request = asyncio.ensure_future(self.cancelled.wait())  # an agent that cannot be told must not be waited for
         news = asyncio.ensure_future(self.news.wait())
         either: set[asyncio.Task[Any]] = {request, news, *self._stages.values()}
-        done, _ = await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        request.cancel()
-        news.cancel()
+        try:
+            done, _ = await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        finally:  # also when the run is let go of meanwhile
+            request.cancel()
+            news.cancel()
         self.news.clear()
         for task in done - {request, news}:
             stage = next(s for s, t in self._stages.items() if t is task)

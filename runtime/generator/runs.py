@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from runtime import failpoints
 from runtime.clock import Clock
 from runtime.config import Settings
 from runtime.errors import Busy, Conflict, NotFound, StoreUnavailable
@@ -182,6 +183,7 @@ class RunRoutes:
     async def _begin(self, new: NewRun, streaming: bool, status: int, *, resumed_from: str | None = None) -> ASGIApp:
         """Create the run, or meet the one its key names; its stream, or the run with ``status``."""
         run = (await self._door.create(new)).run
+        failpoints.hit("accept.replying")
         headers = {"Location": links_of(run.run_id).self, "X-Run-Id": run.run_id}
         if streaming:
             return self._stream(run.run_id, 0, headers)

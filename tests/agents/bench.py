@@ -179,6 +179,23 @@ class Bench:
         """One dispatch by one agent."""
         return await self.agent(*models, **more).run_stage(await self.dispatched())
 
+    async def refused(self, agent: Agent) -> StageResult:
+        """The stage to its end, with a person who refuses whatever is asked."""
+        while True:
+            try:
+                return await agent.run_stage(await self.dispatched())
+            except errors.Suspended:
+                for name, asked in (await self.state()).open_approvals().items():
+                    given = ev.ApprovalGiven(
+                        approval=name,
+                        approved=False,
+                        arguments_hash=asked.requested.arguments_hash,
+                        by="user",
+                        text="No.",
+                    )
+                    record = encode(Draft(given, stage=STAGE, call=asked.call), RUN, self.clock.now())
+                    assert await self.hub.say(RUN, name, record)
+
     async def lose(self, agent: Agent, when: Callable[[], Awaitable[bool]]) -> None:
         """The agent's process is gone once ``when`` holds; what it left open is withdrawn, as executors do."""
         task = asyncio.ensure_future(agent.run_stage(await self.dispatched()))

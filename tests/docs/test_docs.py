@@ -120,6 +120,13 @@ def test_script_shown_is_a_script() -> None:
         parse_script(block, "docs/scripts.md")
 
 
+def test_example_scripts_are_scripts() -> None:
+    scripts = sorted((ROOT / "examples").glob("*.toml"))
+    assert len(scripts) > 1
+    for script in scripts:
+        parse_script(script.read_text("utf-8"), script.name)
+
+
 def test_every_decision_record_has_its_parts() -> None:
     records = sorted((ROOT / "docs" / "adr").glob("*.md"))
     assert [record.name[:4] for record in records] == [f"{number:04d}" for number in range(1, len(records) + 1)]

@@ -99,6 +99,44 @@ def _await_ready(system: Served) -> None:
     raise AssertionError(f"the system did not get ready: {system.output.read_text(errors='replace')[-3000:]}")
 
 
+FAKE = Path(__file__).parents[1] / "fakes" / "messages_server.py"
+
+
+class Provider:
+    """The fake Messages API server as a process of its own, so that it can be unplugged."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, str(FAKE), "--port", "0", "--token-rate", "40"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=FAKE.parents[2])
+        assert self.process.stdout is not None
+        self.url = f"http://127.0.0.1:{self.process.stdout.readline().split()[-1]}"
+
+    def environment(self, model: str = "") -> dict[str, str]:
+        """For a system that is to ask this one; ``model`` names the pace and the faults it wishes."""
+        return {
+            "ANTHROPIC_API_KEY": "a-key-for-the-fake",
+            "ANTHROPIC_BASE_URL": self.url,
+            **({"HEADRACE_ANTHROPIC_MODEL": model} if model else {}),
+        }
+
+    def calls(self) -> list[dict[str, object]]:
+        return list(httpx2.get(f"{self.url}/calls", timeout=10).json()["calls"])
+
+    def unplug(self) -> None:
+        """End it; a second time does nothing."""
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    running = Provider()
+    yield running
+    running.unplug()
+
+
 @pytest.fixture(scope="session")
 def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small folder of documents with an answer in it."""

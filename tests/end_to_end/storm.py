@@ -11,6 +11,7 @@ import re
 import signal
 import time
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ import psutil
 from runtime.events.envelope import Stored
 from runtime.failpoints import POINTS
 from tests.end_to_end.conftest import Served
-from tests.end_to_end.recorder import Recorder
 from tests.history import History, RunHistory
+from tests.recorders import Recorder
 
 TARGETS = {
     "executor": "ray::Executor",
@@ -66,18 +67,19 @@ class Storm:
 
 
 class Failpoints:
-    """All failpoints of a system, each armed once at a time: a point fires only while its marker is missing."""
+    """Failpoints of a system, all if not said, each armed once at a time: a point fires only while its marker is missing."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, points: Collection[str] = POINTS) -> None:
         self._folder = folder
+        self._points = points
         folder.mkdir(parents=True, exist_ok=True)
-        for point in POINTS:
+        for point in points:
             self._marker(point).touch()
 
     @property
     def environment(self) -> dict[str, str]:
         """For the system's processes."""
-        armed = ",".join(f"{point}=exit" for point in POINTS)
+        armed = ",".join(f"{point}=exit" for point in self._points)
         return {"HEADRACE_FAILPOINTS": armed, "HEADRACE_FAILPOINTS_DIR": str(self._folder)}
 
     async def fire(self, point: str) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,45 +10,16 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.end_to_end.conftest import Served, served
+from tests.end_to_end.conftest import Provider, Served, served
 from tests.end_to_end.streams import Reading, request
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
-
-FAKE = Path(__file__).parents[1] / "fakes" / "messages_server.py"
-
-
-class Provider:
-    """The fake Messages API server as a process of its own, so that it can be unplugged."""
-
-    def __init__(self) -> None:
-        command = [sys.executable, str(FAKE), "--port", "0", "--token-rate", "40"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=FAKE.parents[2])
-        assert self.process.stdout is not None
-        self.url = f"http://127.0.0.1:{self.process.stdout.readline().split()[-1]}"
-
-    def calls(self) -> list[dict[str, object]]:
-        return list(httpx2.get(f"{self.url}/calls", timeout=10).json()["calls"])
-
-    def unplug(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[Provider]:
-    running = Provider()
-    yield running
-    if running.process.poll() is None:
-        running.unplug()
 
 
 @pytest.fixture(scope="module")
 def system(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     data = tmp_path_factory.mktemp("anthropic")
-    with served(data, ANTHROPIC_API_KEY="a-key-for-the-fake", ANTHROPIC_BASE_URL=provider.url) as running:
+    with served(data, **provider.environment()) as running:
         yield running
 
 

@@ -13,11 +13,10 @@ import httpx2
 import pytest
 
 from runtime.events.codec import decode
-from tests.end_to_end.conftest import Served, served
-from tests.end_to_end.recorder import Recorder
+from tests.end_to_end.conftest import Provider, Served, served
 from tests.end_to_end.storm import create, whole_log
-from tests.end_to_end.test_anthropic import Provider
 from tests.faults.report import record
+from tests.recorders import Recorder
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
@@ -29,20 +28,8 @@ ENDED_WITHIN_S = 2.0
 
 
 @pytest.fixture(scope="module")
-def provider() -> Iterator[Provider]:
-    running = Provider()
-    yield running
-    running.unplug()
-
-
-@pytest.fixture(scope="module")
 def system(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    environment = {
-        "ANTHROPIC_API_KEY": "a-key-for-the-fake",
-        "ANTHROPIC_BASE_URL": provider.url,
-        "HEADRACE_ANTHROPIC_MODEL": "rate-20x100",
-    }
-    with served(tmp_path_factory.mktemp("cancel"), **environment) as running:
+    with served(tmp_path_factory.mktemp("cancel"), **provider.environment("rate-20x100")) as running:
         yield running
 
 

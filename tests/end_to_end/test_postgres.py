@@ -22,13 +22,12 @@ import pytest
 from runtime.events.codec import decode
 from runtime.events.texts import Texts
 from tests.checker import violations
-from tests.end_to_end.conftest import Served, served
-from tests.end_to_end.recorder import Recorder
+from tests.end_to_end.conftest import Provider, Served, served
 from tests.end_to_end.storm import Storm, create, storm, whole_log
-from tests.end_to_end.test_anthropic import Provider
 from tests.fakes.postgres import PostgresServer
 from tests.faults.report import record
 from tests.history import History
+from tests.recorders import Recorder
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
@@ -71,20 +70,8 @@ def store() -> Iterator[Store]:
 
 
 @pytest.fixture(scope="module")
-def provider() -> Iterator[Provider]:
-    running = Provider()
-    yield running
-    running.unplug()
-
-
-@pytest.fixture(scope="module")
 def environment(store: Store, provider: Provider) -> dict[str, str]:
-    return {
-        "HEADRACE_LOG": store.url,
-        "ANTHROPIC_API_KEY": "a-key-for-the-fake",
-        "ANTHROPIC_BASE_URL": provider.url,
-        "HEADRACE_ANTHROPIC_MODEL": "rate-30x60",
-    }
+    return {"HEADRACE_LOG": store.url, **provider.environment("rate-30x60")}
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +236,7 @@ async def _restarted(system: Served, environment: dict[str, str], documents: Pat
         port = system.port
         with served(system.data, port=port, **environment) as again:
             ready = time.monotonic()
-            later = [Watcher(again.port, run_id, reader._name) for run_id, reader in zip(ids, readers, strict=True)]
+            later = [Watcher(again.port, run_id, reader.name) for run_id, reader in zip(ids, readers, strict=True)]
             for reader, earlier in zip(later, readers, strict=True):
                 reader.cursor, reader.segments = earlier.cursor, earlier.segments
             async with asyncio.timeout(RESUMED_WITHIN_S + 30):

@@ -24,12 +24,11 @@ import pytest
 from runtime.events.codec import decode
 from runtime.failpoints import POINTS
 from tests.checker import violations
-from tests.end_to_end.conftest import Served, served
-from tests.end_to_end.recorder import Recorder
+from tests.end_to_end.conftest import Provider, Served, served
 from tests.end_to_end.storm import Failpoints, create, storm, victims, whole_log
-from tests.end_to_end.test_anthropic import Provider
 from tests.faults.report import record
 from tests.history import History
+from tests.recorders import Recorder
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(1800)]
 
@@ -43,25 +42,15 @@ HISTORIES = Path(os.environ.get("HEADRACE_HISTORIES", "/tmp/headrace-histories")
 
 
 @pytest.fixture(scope="module")
-def provider() -> Iterator[Provider]:
-    running = Provider()
-    yield running
-    running.unplug()
-
-
-@pytest.fixture(scope="module")
 def points(tmp_path_factory: pytest.TempPathFactory) -> Failpoints:
     return Failpoints(tmp_path_factory.mktemp("failpoints"))
 
 
 @pytest.fixture(scope="module")
 def system(provider: Provider, points: Failpoints, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    environment = {
-        "ANTHROPIC_API_KEY": "a-key-for-the-fake",
-        "ANTHROPIC_BASE_URL": provider.url,
-        "HEADRACE_ANTHROPIC_MODEL": "rate-30x60",
-    }
-    with served(tmp_path_factory.mktemp("storm"), **environment, **points.environment) as running:
+    with served(
+        tmp_path_factory.mktemp("storm"), **provider.environment("rate-30x60"), **points.environment
+    ) as running:
         yield running
 
 

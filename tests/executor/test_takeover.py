@@ -78,6 +78,18 @@ async def test_an_executor_that_stops_in_order_hands_over_at_once() -> None:
 
 
 @virtual_time
+async def test_a_run_that_is_let_go_of_leaves_no_task_behind() -> None:
+    async with running(script_with(before=SLOW_ANALYSIS)) as rig:
+        before = asyncio.all_tasks()
+        await rig.ask()
+        await rig.when("r1", lambda seen: ("turn.delta", "weigh") in seen)
+        await rig.executors[0].stop()
+        await asyncio.sleep(1.0)
+        left = [task for task in asyncio.all_tasks() - before if "Event.wait" in repr(task.get_coro())]
+        assert left == []
+
+
+@virtual_time
 async def test_an_executor_that_drains_ends_its_runs_and_takes_no_more() -> None:
     async with running(script_with(before=SLOW_ANALYSIS)) as rig:
         await rig.ask()

@@ -27,11 +27,11 @@ from runtime.events.envelope import Stored
 from runtime.log.postgres import PostgresReader
 from runtime.log.postgres_schema import migrate
 from tests.checker import violations
-from tests.end_to_end.recorder import Recorder
 from tests.fakes.chaos_proxy import ChaosProxy
 from tests.fakes.postgres import PostgresServer
 from tests.faults.report import record
 from tests.history import History
+from tests.recorders import Recorder
 
 SEED = int(os.environ.get("SEED", random.randrange(2**32)))
 CRASHES, BLACKHOLES, DROPPED = map(int, os.environ.get("OUTAGES", "10/1/5").split("/"))

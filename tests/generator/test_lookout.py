@@ -24,10 +24,10 @@ from runtime.log.memory import MemoryLog
 from runtime.log.postgres import PostgresReader
 from runtime.log.wire import Append
 from tests.checker import violations
-from tests.end_to_end.recorder import Recorder
 from tests.fakes.postgres import fresh_database
 from tests.generator.test_tail import ACCEPTED, COMPLETED, DELTA
 from tests.history import History
+from tests.recorders import Recorder
 from tests.virtual_time import LoopClock, virtual_time
 
 RUN = NewRun("r1", "default", None, "why?", 1e6, "continue", 30.0, (ACCEPTED,))

@@ -561,6 +561,18 @@ async def test_a_thousand_runs_leave_nothing_in_memory() -> None:
 
 
 @virtual_time
+async def test_a_run_whose_end_was_committed_without_an_answer_leaves_nothing_in_memory() -> None:
+    """The repeat is all that memory hears of the end; unheeded, the run would be held for as long as the hub lives."""
+    async with a_hub() as (hub, store):
+        await owned(hub)
+        store.lose = [StoreUnavailable("committed, and the reply was lost")]
+        with pytest.raises(StoreUnavailable):
+            await hub.append([one(COMPLETED)])
+        assert await outcomes(hub, one(COMPLETED)) == ["committed"]
+        assert hub.statistics()["runs_held"] == 0
+
+
+@virtual_time
 async def test_superseded_agent_is_shut_out_although_the_reply_to_the_new_dispatch_was_lost() -> None:
     """The dispatch's repeat shares a batch with a late write of the old one, and memory has not heard of it."""
     clock = LoopClock()

@@ -56,8 +56,10 @@ ACTIONS = (
     *["failpoint"] * 5,
 )
 
-POINTS = tuple(point for point in failpoints.POINTS if point != "run.shown")
-"""Those without HTTP: the last is the door's."""
+HTTP_POINTS = frozenset({"accept.replying", "run.shown"})
+"""Failpoints of the door, which stands outside: here nobody comes to them."""
+
+POINTS = tuple(point for point in failpoints.POINTS if point not in HTTP_POINTS)
 
 
 class FaultyLog:

@@ -15,7 +15,7 @@ import pytest
 
 from runtime import failpoints
 from tests.faults.report import record
-from tests.simulation.storm import POINTS, play, play_many
+from tests.simulation.storm import HTTP_POINTS, POINTS, play, play_many
 
 CI_SEEDS = 1000
 WORKERS = 2
@@ -70,4 +70,4 @@ def test_the_same_seed_gives_the_same_logs(seed: int) -> None:
 
 
 def test_the_points_are_those_of_the_runtime() -> None:
-    assert set(POINTS) | {"run.shown"} == set(failpoints.POINTS)
+    assert set(POINTS) | HTTP_POINTS == set(failpoints.POINTS)
