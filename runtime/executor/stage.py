@@ -203,8 +203,8 @@ class StageDriver:
         event = self._outcome(done, decision, result, stage.transcript.met() | taint_of(self._stage, state))
         usage = ev.UsageUpdated(usage=state.usage)
         await say_unknown_outcomes(emitter, stage.transcript)
-        # its agent may have been stopped in mid-turn
-        await self._withdraw(emitter, event.code if isinstance(event, ev.StageFailed) else "stopped")
+        if any(each.open for _, each in conversations(stage.transcript)):  # its agent was stopped in mid-turn
+            await self._withdraw(emitter, event.code if isinstance(event, ev.StageFailed) else "stopped")
         await emitter.commit(event, usage)
         failpoints.hit("stage.completed")
         self._tools.counts.add(event.type)
