@@ -232,8 +232,8 @@ class StageDriver:
             taint = stage.transcript.met() | taint_of(self._stage, state)
             event = outcome(self._stage, done, decision, result, taint)
             await say_unknown_outcomes(emitter, stage.transcript)
-            # its agent may have been stopped in mid-turn
-            await self._withdraw(emitter, event.code if isinstance(event, ev.StageFailed) else "stopped")
+            if any(each.open for _, each in conversations(stage.transcript)):  # its agent was stopped in mid-turn
+                await self._withdraw(emitter, event.code if isinstance(event, ev.StageFailed) else "stopped")
             await emitter.commit(event, ev.UsageUpdated(usage=state.usage))
         failpoints.hit("stage.completed")
         self._tools.counts.add(event.type)

@@ -25,14 +25,14 @@ async def look(what: str, context: ToolContext) -> str:
     return what
 
 
-@tool(kind="idempotent")
+@tool(kind="idempotent", sends_out=False)
 async def put(what: str) -> str:
     """Put."""
     RAN.append(f"put {what}")
     return what
 
 
-@tool(kind="at_most_once")
+@tool(kind="at_most_once", sends_out=False)
 async def send(what: str) -> str:
     """Send."""
     RAN.append(f"send {what}")
