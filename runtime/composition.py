@@ -21,11 +21,12 @@ from runtime.llm.weights import default_gguf
 from runtime.modules import collect, load_modules
 from runtime.pipeline.hooks import Hooks
 from runtime.stream.chain import Chain, ChainFunction
+from runtime.tools.calculate import calculate
 from runtime.tools.documents.tools import read_document, search_documents
 from runtime.tools.registry import Registry
 from runtime.tools.tool import Tool
 
-BUILTIN_TOOLS = (search_documents, read_document)
+BUILTIN_TOOLS = (search_documents, read_document, calculate)
 ADAPTERS = ("offline", "local", "anthropic", "scripted")
 
 
