@@ -5,6 +5,7 @@ Pure but for importing users' modules; the same in every process, since each mak
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,9 @@ from runtime.pipeline.hooks import Hooks
 from runtime.stream.chain import Chain, ChainFunction
 from runtime.tools.calculate import calculate
 from runtime.tools.documents.tools import read_document, search_documents
+from runtime.tools.fetch.fetcher import Fetcher
+from runtime.tools.fetch.tool import NAME as FETCH_PAGE
+from runtime.tools.fetch.tool import fetch_tool
 from runtime.tools.registry import Registry
 from runtime.tools.tool import Tool
 
@@ -77,13 +81,16 @@ class Composition:
 def compose(settings: Settings) -> Composition:
     """The composition of ``settings``. Raises :class:`ConfigurationError` naming the setting and the remedy."""
     modules = load_modules(settings.modules)
-    registry = Registry((*BUILTIN_TOOLS, *collect(modules, Tool)))
+    fetching = (fetch_tool(settings.fetch_hosts, Fetcher()),) if settings.fetch_hosts else ()  # off by default
+    registry = Registry((*BUILTIN_TOOLS, *fetching, *collect(modules, Tool)))
     specs = {spec.name: spec for spec in (*BUILTIN_AGENTS, *collect(modules, AgentSpec))}
+    _give(specs, FETCH_PAGE, "fetch_hosts", settings.fetch_hosts)
     functions = [tool_metadata(registry), *collect(modules, ChainFunction)]
     for spec in specs.values():
         missing = [name for name in spec.tools if registry.get(name) is None]
         if missing:
-            raise ConfigurationError(f"agent {spec.name!r} names tools that do not exist: {', '.join(missing)}")
+            remedy = "; name its hosts in fetch_hosts" if FETCH_PAGE in missing else ""
+            raise ConfigurationError(f"agent {spec.name!r} names tools that do not exist: {', '.join(missing)}{remedy}")
     unknown = sorted(set(settings.agent_models) - set(specs))
     if unknown:
         raise ConfigurationError(f"agent_models names agents that do not exist: {', '.join(unknown)}")
@@ -122,6 +129,15 @@ def gguf_of(settings: Settings) -> Path:
             "there are no weights for --model local: run `headrace models fetch smollm2` or give --gguf"
         )
     return found
+
+
+def _give(specs: dict[str, AgentSpec], tool: str, setting: str, agents: Iterable[str]) -> None:
+    """Offer ``tool`` to the agents that ``setting`` names. Raises :class:`ConfigurationError`."""
+    for name in agents:
+        if name not in specs or specs[name].role != "stage":
+            raise ConfigurationError(f"{setting} names {name!r}, which is no agent that calls tools")
+        spec = specs[name]
+        specs[name] = spec.model_copy(update={"tools": tuple(dict.fromkeys((*spec.tools, tool)))})
 
 
 def _ladder(settings: Settings, spec: AgentSpec) -> tuple[str, ...]:

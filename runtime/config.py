@@ -21,6 +21,11 @@ _PASSWORD = re.compile(r"(\A[a-z]+://[^/@:]*:)[^@]*(?=@)|(\bpassword=)[^&\s]+")
 
 ModelKind = Literal["offline", "local", "anthropic", "scripted"]
 
+HostPattern = Annotated[
+    str, Field(pattern=r"^(\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]*:[0-9a-f:.]*)$", max_length=253)
+]
+"""A host in ASCII and lower case; ``*.`` before it: what stands below it; ``*``: any."""
+
 Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -66,6 +71,8 @@ class Settings(BaseSettings):
     """Folder searched by runs that name none."""
     document_roots: tuple[Path, ...] = ()
     """Folders a request may name (with everything below); in development mode on loopback any readable folder may be."""
+    fetch_hosts: dict[str, tuple[HostPattern, ...]] = {}
+    """Agent -> hosts it may fetch pages from with ``fetch_page``: ``{"research": ["docs.python.org", "*.wikipedia.org"]}``."""
     modules: tuple[str, ...] = ()
     """Import paths of modules with users' agents, tools, hooks and chain functions."""
     hooks: tuple[str, ...] = ()

@@ -75,6 +75,7 @@ def test_an_address_others_can_reach_is_refused_without_authentication(host: str
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
         ({"auth": "magic"}, "auth: Input should be 'none'"),
         ({"guardrail_failure": "shrug"}, "guardrail_failure: Input should be 'stop' or 'continue'"),
+        ({"fetch_hosts": {"research": ["https://example.org"]}}, "fetch_hosts.research.0: String should match"),
         ({"model": "anthropic"}, "set ANTHROPIC_API_KEY, or choose --model offline"),
         ({"documents": Path("/no/such/folder")}, "documents '/no/such/folder' does not exist"),
         ({"script": Path("/no/such.toml")}, "script '/no/such.toml' does not exist"),

@@ -76,6 +76,8 @@ class ToolContext:
     cancelled: Callable[[], bool] = field(default=lambda: False)
     """Whether nobody waits for this call any more: it was cancelled or took too long. A sync function, which no one can
     stop, looks at it between its steps; an async one is cancelled, an isolated one killed."""
+    agent: str = ""
+    """The agent that calls."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ class Ready:
             stage=call.stage,
             documents=call.documents,
             data_dir=call.data_dir,
+            agent=call.agent,
             emit=partial(_emit, say, self.tool.name),
             idempotency_key=call.idempotency_key,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from decimal import Decimal
 
 import pytest
@@ -147,11 +148,8 @@ def test_only_arithmetic_is_understood(text: str) -> None:
 
 @given(st.text("0123456789.+-*/%() ,episqrtln_^e", max_size=60))
 def test_any_text_is_a_number_or_a_problem(text: str) -> None:
-    try:
+    with suppress(ArithmeticProblem):
         value = calculate(text)
-    except ArithmeticProblem as problem:
-        assert str(problem)
-    else:
         assert Decimal(value.removesuffix(" (rounded)")).is_finite()
         assert len(value) <= MOST_DIGITS + 20
 
