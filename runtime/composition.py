@@ -5,8 +5,8 @@ Pure but for importing users' modules; the same in every process, since each mak
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runtime.agents.builtin import BUILTIN_AGENTS
@@ -28,9 +28,11 @@ from runtime.tools.fetch.fetcher import Fetcher
 from runtime.tools.fetch.tool import NAME as FETCH_PAGE
 from runtime.tools.fetch.tool import fetch_tool
 from runtime.tools.registry import Registry
-from runtime.tools.tool import Tool
+from runtime.tools.tool import SEPARATOR, Tool
 
 BUILTIN_TOOLS = (search_documents, read_document, calculate)
+ALL = "*"
+"""Behind an MCP server's name: all its tools."""
 ADAPTERS = ("offline", "local", "anthropic", "scripted")
 
 
@@ -42,6 +44,8 @@ class Composition:
     specs: dict[str, AgentSpec]
     registry: Registry
     chain: Chain
+    functions: tuple[ChainFunction, ...]
+    """Users' chain functions."""
     hooks: Hooks
     ladders: dict[str, tuple[str, ...]]
     """Agent -> its models, best first, as ``adapter:name``."""
@@ -50,6 +54,12 @@ class Composition:
     def team(self) -> tuple[AgentSpec, ...]:
         """The agents a todo may name."""
         return tuple(spec for spec in self.specs.values() if spec.role == "stage")
+
+    def with_tools(self, more: Sequence[Tool]) -> Composition:
+        """The same with tools found since, such as those of MCP servers; agents that name all of a server's get them."""
+        registry = Registry((*self.registry.all(), *more))
+        specs = {name: _expanded(spec, more) for name, spec in self.specs.items()}
+        return replace(self, registry=registry, specs=specs, chain=Chain((tool_metadata(registry), *self.functions)))
 
     @property
     def planners(self) -> dict[str, AgentSpec]:
@@ -85,9 +95,13 @@ def compose(settings: Settings) -> Composition:
     registry = Registry((*BUILTIN_TOOLS, *fetching, *collect(modules, Tool)))
     specs = {spec.name: spec for spec in (*BUILTIN_AGENTS, *collect(modules, AgentSpec))}
     _give(specs, FETCH_PAGE, "fetch_hosts", settings.fetch_hosts)
-    functions = [tool_metadata(registry), *collect(modules, ChainFunction)]
+    for server, about in settings.mcp_servers.items():
+        _give(specs, f"{server}{SEPARATOR}{ALL}", f"mcp_servers.{server}.agents", about.agents)
+    functions = tuple(collect(modules, ChainFunction))
     for spec in specs.values():
-        missing = [name for name in spec.tools if registry.get(name) is None]
+        missing = [
+            name for name in spec.tools if registry.get(name) is None and server_of(name) not in settings.mcp_servers
+        ]
         if missing:
             remedy = "; name its hosts in fetch_hosts" if FETCH_PAGE in missing else ""
             raise ConfigurationError(f"agent {spec.name!r} names tools that do not exist: {', '.join(missing)}{remedy}")
@@ -98,7 +112,8 @@ def compose(settings: Settings) -> Composition:
         settings=settings,
         specs=specs,
         registry=registry,
-        chain=Chain(functions),
+        chain=Chain((tool_metadata(registry), *functions)),
+        functions=functions,
         hooks=Hooks().with_users(settings.hooks),
         ladders={name: _ladder(settings, spec) for name, spec in specs.items()},
     )
@@ -129,6 +144,22 @@ def gguf_of(settings: Settings) -> Path:
             "there are no weights for --model local: run `headrace models fetch smollm2` or give --gguf"
         )
     return found
+
+
+def server_of(tool: str) -> str:
+    """The MCP server in the name of a tool; empty when it has none."""
+    server, separator, _ = tool.partition(SEPARATOR)
+    return server if separator else ""
+
+
+def _expanded(spec: AgentSpec, more: Sequence[Tool]) -> AgentSpec:
+    """``spec`` with the tools that ``server__*`` stands for."""
+    names: dict[str, None] = {}
+    for name in spec.tools:
+        prefix = name.removesuffix(ALL)
+        of_server = (tool.name for tool in more if tool.name.startswith(prefix))
+        names |= dict.fromkeys(of_server if name.endswith(SEPARATOR + ALL) else (name,))
+    return spec.model_copy(update={"tools": tuple(names)})
 
 
 def _give(specs: dict[str, AgentSpec], tool: str, setting: str, agents: Iterable[str]) -> None:

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from runtime.agents.agent import Agent
 from runtime.bootstrap.control import build_agent, build_executor, build_orchestrator
 from runtime.bootstrap.doors import build_door
+from runtime.bootstrap.mcp import build_servers
 from runtime.bootstrap.store import build_hub, build_publisher, open_reader
 from runtime.clock import Clock, SystemClock
 from runtime.composition import Composition, compose, gguf_of
@@ -54,7 +55,12 @@ async def in_process(settings: Settings, clock: Clock | None = None) -> AsyncIte
     local = LocalServer(gguf_of(settings)) if parts.needs_local else None
     address = await local.start() if local else None
     breakers = Breakers()
-    agents = {name: build_agent(parts, spec, publisher, clock, address, breakers) for name, spec in parts.specs.items()}
+    agents: dict[str, Agent] = {}
+    servers = build_servers(parts, parts.specs, clock)
+    if servers is not None:
+        plain = parts
+        parts = plain.with_tools(await servers.start(lambda tools: _equip(agents, plain.with_tools(tools))))
+    agents |= {n: build_agent(parts, spec, publisher, clock, address, breakers) for n, spec in parts.specs.items()}
     orchestrator = build_orchestrator(parts, agents, publisher, clock)
     async with open_reader(settings, hub) as reader:
         executor = build_executor(parts, "executor", hub, orchestrator, agents, publisher, clock, reader)
@@ -67,10 +73,18 @@ async def in_process(settings: Settings, clock: Clock | None = None) -> AsyncIte
         finally:
             await door.stop()
             await executor.stop(drain_s=settings.drain_s)
+            if servers is not None:
+                await servers.stop()
             await publisher.stop()
             await hub.stop()
             if local:
                 await local.stop()
+
+
+def _equip(agents: Mapping[str, Agent], parts: Composition) -> None:
+    """An MCP server that was away at the start has come: its tools for all who may use them."""
+    for name, agent in agents.items():
+        agent.equip(parts.specs[name], parts.registry, parts.chain)
 
 
 async def serve_in_process(settings: Settings, ready: Callable[[str], None]) -> None:

@@ -37,6 +37,8 @@ from runtime.ids import IDENTIFIER
 
 ToolKind = Literal["read", "idempotent", "at_most_once"]
 
+SEPARATOR = "__"
+"""Between an MCP server's name and its tool's."""
 ISOLATED_CPUS = 0.25
 """What an isolated call asks of Ray when it does not say: a laptop's two cores, mostly given away, hold a few at once."""
 
@@ -98,8 +100,9 @@ class Tool:
     title: str
     description: str
     input_schema: dict[str, Any]
-    arguments: type[BaseModel]
-    """Validates a call; each field's alias is the parameter's name."""
+    arguments: type[BaseModel] | None
+    """Validates a call; each field's alias is the parameter's name. None: ``input_schema`` does, and the function takes all
+    of them as ``arguments``."""
     function: Callable[..., Any]
     kind: ToolKind = "read"
     timeout_s: float = 60.0
