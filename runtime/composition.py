@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runtime.agents.builtin import BUILTIN_AGENTS
-from runtime.agents.metadata import tool_metadata
+from runtime.agents.metadata import tool_metadata, tool_visibility
 from runtime.agents.spec import AgentSpec
 from runtime.config import Settings
 from runtime.errors import ConfigurationError
@@ -22,6 +22,7 @@ from runtime.llm.weights import default_gguf
 from runtime.modules import collect, load_modules
 from runtime.pipeline.hooks import Hooks
 from runtime.stream.chain import Chain, ChainFunction
+from runtime.stream.view import View, Viewer, ViewFunction
 from runtime.tools.calculate import calculate
 from runtime.tools.documents.tools import read_document, search_documents
 from runtime.tools.fetch.fetcher import Fetcher
@@ -46,9 +47,21 @@ class Composition:
     chain: Chain
     functions: tuple[ChainFunction, ...]
     """Users' chain functions."""
+    views: tuple[ViewFunction, ...]
+    """Users' rules of what a viewer may see."""
     hooks: Hooks
     ladders: dict[str, tuple[str, ...]]
     """Agent -> its models, best first, as ``adapter:name``."""
+
+    @property
+    def viewer(self) -> Viewer:
+        """Whoever reads, until there are users."""
+        return Viewer(roles=frozenset(self.settings.viewer_roles))
+
+    def view(self) -> View:
+        """What the viewer is shown."""
+        tools = tool_visibility(self.registry)
+        return View((*((tools,) if tools is not None else ()), *self.views), self.viewer)
 
     @property
     def team(self) -> tuple[AgentSpec, ...]:
@@ -114,6 +127,7 @@ def compose(settings: Settings) -> Composition:
         registry=registry,
         chain=Chain((tool_metadata(registry), *functions)),
         functions=functions,
+        views=tuple(collect(modules, ViewFunction)),
         hooks=Hooks().with_users(settings.hooks),
         ladders={name: _ladder(settings, spec) for name, spec in specs.items()},
     )

@@ -112,6 +112,8 @@ class Settings(BaseSettings):
     """MCP servers by name: ``{"time": {"command": "mcp-server-time", "agents": ["research"]}}``."""
     modules: tuple[str, ...] = ()
     """Import paths of modules with users' agents, tools, hooks and chain functions."""
+    viewer_roles: tuple[str, ...] = ()
+    """Roles of whoever reads, until there are users: a tool with ``visible=["support"]`` shows its calls to that role."""
     hooks: tuple[str, ...] = ()
     """Import paths ``module:function`` of post-hooks, run after the built-in ones, in this order."""
     executors: Annotated[int, Field(ge=1, le=64)] = 2

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 
 from runtime.agents.agent import Agent
 from runtime.bootstrap.control import build_agent, build_executor, build_orchestrator
-from runtime.bootstrap.doors import build_door
+from runtime.bootstrap.doors import build_door, directory
 from runtime.bootstrap.mcp import build_servers
 from runtime.bootstrap.store import build_hub, build_publisher, open_reader
 from runtime.clock import Clock, SystemClock
@@ -67,7 +67,9 @@ async def in_process(settings: Settings, clock: Clock | None = None) -> AsyncIte
         await executor.start()
         door = build_door(settings, f"door-{new_id()[:8]}", hub, (executor,), clock, reader)
         await door.start()
-        app = build_app(door, settings, clock=clock, new_id=new_id, team=lambda: {spec.name for spec in parts.team})
+        listed = directory(parts)
+        team = {spec.name for spec in parts.team}
+        app = build_app(door, settings, clock=clock, new_id=new_id, team=lambda: team, directory=lambda: listed)
         try:
             yield System(parts, hub, agents, orchestrator, (executor,), door, app)
         finally:

@@ -187,6 +187,7 @@ def _apply(state: RunState, envelope: Envelope) -> RunState:  # one thought: a t
             | ev.ApprovalGiven()
             | ev.UsageUpdated()
             | ev.Custom()
+            | ev.Hidden()
         ):
             return state
         case _:

@@ -26,8 +26,8 @@ The process imports it by name, so it stands at the top level of an importable m
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_type_hints, overload
 
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, create_model
@@ -107,6 +107,10 @@ class Tool:
     kind: ToolKind = "read"
     timeout_s: float = 60.0
     context_parameter: str | None = None
+    icon: str = ""
+    """An emoji, or the address of a picture; for people."""
+    visible: frozenset[str] | None = None
+    """Roles of viewers who see its calls; None: everyone, empty: nobody."""
     isolation: Resources | None = None
     """What a process of its own asks for; None: runs in the agent's process."""
 
@@ -136,6 +140,8 @@ def tool(
     num_cpus: float | None = None,
     num_gpus: float | None = None,
     memory: int | None = None,
+    icon: str = "",
+    visible: bool | Collection[str] = True,
 ) -> Callable[[ToolFunction], Tool]: ...
 def tool(
     function: ToolFunction | None = None,
@@ -148,20 +154,34 @@ def tool(
     num_cpus: float | None = None,
     num_gpus: float | None = None,
     memory: int | None = None,
+    icon: str = "",
+    visible: bool | Collection[str] = True,
 ) -> Tool | Callable[[ToolFunction], Tool]:
     """Make a typed function a :class:`Tool`.
 
     ``kind`` says what repeating a call does: ``read`` is free, ``idempotent`` is safe with the same key,
     ``at_most_once`` is never repeated. ``isolate`` gives each call a process of its own; so does naming any of
-    ``num_cpus`` (a quarter if left out), ``num_gpus`` or ``memory`` (bytes). Raises :class:`ConfigurationError` for a function
-    that has no docstring or parameters without a schema, and for one inside another function that is to be isolated.
+    ``num_cpus`` (a quarter if left out), ``num_gpus`` or ``memory`` (bytes). ``icon`` is an emoji or the address of a picture.
+    ``visible``: False hides its calls from every viewer, roles show them only to viewers who have one.
+
+    Raises :class:`ConfigurationError` for a function that has no docstring or parameters without a schema, and for one inside
+    another function that is to be isolated.
     """
     isolation: Resources | None = None
     if isolate or not (num_cpus is None and num_gpus is None and memory is None):
         isolation = Resources(ISOLATED_CPUS if num_cpus is None else num_cpus, num_gpus or 0.0, memory)
     if function is not None:
         return _build(function, name, title, kind, timeout_s, isolation)
-    return lambda f: _build(f, name, title, kind, timeout_s, isolation)
+    seen = _roles(visible)
+    return lambda f: replace(_build(f, name, title, kind, timeout_s, isolation), icon=icon, visible=seen)
+
+
+def _roles(visible: bool | Collection[str]) -> frozenset[str] | None:
+    if isinstance(visible, bool):
+        return None if visible else frozenset()
+    if isinstance(visible, str):
+        raise ConfigurationError(f"visible={visible!r} is a text; write a list of roles, such as [{visible!r}]")
+    return frozenset(visible)
 
 
 def _build(
