@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from runtime.agents.builtin import BUILTIN_AGENTS
@@ -70,7 +71,7 @@ class Composition:
 
     def with_tools(self, more: Sequence[Tool]) -> Composition:
         """The same with tools found since, such as those of MCP servers; agents that name all of a server's get them."""
-        registry = Registry((*self.registry.all(), *more))
+        registry = Registry((*self.registry.all(), *(tool for tool in more if self.registry.get(tool.name) is None)))
         specs = {name: _expanded(spec, more) for name, spec in self.specs.items()}
         return replace(self, registry=registry, specs=specs, chain=Chain((tool_metadata(registry), *self.functions)))
 
@@ -103,6 +104,8 @@ class Composition:
 
 def compose(settings: Settings) -> Composition:
     """The composition of ``settings``. Raises :class:`ConfigurationError` naming the setting and the remedy."""
+    if settings.mcp_servers and find_spec("mcp") is None:
+        raise ConfigurationError('mcp_servers needs mcp, which is not installed: pip install "headrace[mcp]"')
     modules = load_modules(settings.modules)
     fetching = (fetch_tool(settings.fetch_hosts, Fetcher()),) if settings.fetch_hosts else ()  # off by default
     registry = Registry((*BUILTIN_TOOLS, *fetching, *collect(modules, Tool)))

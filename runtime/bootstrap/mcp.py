@@ -8,7 +8,6 @@ from typing import Protocol
 
 from runtime.clock import Clock
 from runtime.composition import ALL, Composition, server_of
-from runtime.errors import ConfigurationError
 from runtime.tools.tool import Tool
 
 
@@ -20,17 +19,12 @@ class ToolServers(Protocol):
 
 
 def build_servers(parts: Composition, agents: Collection[str], clock: Clock) -> ToolServers | None:
-    """The servers whose tools ``agents`` may call; None when there are none. Raises :class:`ConfigurationError`."""
+    """The servers whose tools ``agents`` may call; None when there are none."""
     names = [name for agent in agents for name in parts.specs[agent].tools if server_of(name)]
     servers = {name: about for name, about in parts.settings.mcp_servers.items() if name in map(server_of, names)}
     if not servers:
         return None
-    try:
-        module = importlib.import_module("runtime.tools.mcp.servers")
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f'mcp_servers needs {error.name}, which is not installed: pip install "headrace[mcp]"'
-        ) from error
+    module = importlib.import_module("runtime.tools.mcp.servers")
     named = dict.fromkeys(n for n in names if server_of(n) in servers and not n.endswith(ALL))
     made: ToolServers = module.McpServers(servers, named, clock)
     return made

@@ -32,6 +32,11 @@ class McpServers:
         self._found: dict[str, Sequence[Tool]] = {}
         self._looking: asyncio.Task[None] | None = None
 
+    @property
+    def names(self) -> Sequence[str]:
+        """The servers there are."""
+        return tuple(self._servers)
+
     async def start(self, changed: Callable[[Sequence[Tool]], None]) -> Sequence[Tool]:
         """The tools of all servers that can be reached in time, asked side by side.
 
