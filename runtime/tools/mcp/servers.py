@@ -80,7 +80,7 @@ class McpServers:
         for one in offered:
             try:
                 tool = tool_of(name, self._servers[name], one, self._sessions[name].call)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 _log.error("the tool %r of the MCP server %r is left out: %s", one.name[:100], name, error)
                 continue
             if tools.setdefault(tool.name, tool) is not tool:

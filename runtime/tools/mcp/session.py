@@ -76,7 +76,7 @@ class McpSession:
         try:
             async with asyncio.timeout(self._server.start_within_s):
                 return await _listed(link.ready.result())
-        except (TimeoutError, MCPError, httpx2.HTTPError, OSError) as error:
+        except Exception as error:  # of whatever kind: what another's program says may be anything
             self._give_up(link)
             raise ToolFailed(f"the MCP server {self._name!r} does not say what it can do: {_said(error)}") from error
 
@@ -91,12 +91,11 @@ class McpSession:
             raise
         except MCPError as error:
             link.suspect = True
-            if link.lost or error.code == CONNECTION_CLOSED:
-                self._give_up(link)
+            if link.lost or (self._server.url is not None and error.code == CONNECTION_CLOSED):
                 raise ToolInDoubt(f"the MCP server {self._name!r} was lost during the call") from error
             raise ToolFailed(f"the MCP server {self._name!r} refused the call: {_said(error)}") from error
         except (httpx2.HTTPError, OSError) as error:
-            self._give_up(link)
+            link.suspect = True
             raise ToolInDoubt(f"the MCP server {self._name!r} was lost during the call: {_said(error)}") from error
 
     async def close(self) -> None:
@@ -156,7 +155,7 @@ class McpSession:
         try:
             async with asyncio.timeout(ANSWERS_WITHIN_S):
                 await link.ready.result().list_tools(cache_mode="bypass")
-        except (TimeoutError, MCPError, httpx2.HTTPError, OSError) as error:
+        except Exception as error:  # of whatever kind, as above
             _log.warning("the MCP server %r does not answer any more (%s); connecting anew", self._name, _said(error))
             return False
         link.suspect = False

@@ -13,15 +13,12 @@ from runtime.composition import compose
 from runtime.config import Settings
 from runtime.errors import ConfigurationError
 from runtime.events import catalog as ev
-from runtime.log.hub import Hub
-from runtime.log.memory import MemoryLog
-from runtime.log.publisher import Publisher
 from runtime.tools.fetch.addresses import IPAddress
 from runtime.tools.fetch.fetcher import Fetcher
 from runtime.tools.fetch.tool import fetch_tool
 from runtime.tools.invoke import Invocation, LocalToolRunner
 from runtime.tools.tool import Tool, ToolContext
-from tests.agents.bench import WORKER, Bench, Lines, call, says
+from tests.agents.bench import WORKER, Lines, call, open_bench, says
 from tests.fakes.hostile_site import HostileSite, answers, hostile_site, moved
 
 LONG = "".join(f"<p>line {n} {'word ' * 40}</p>" for n in range(1, 301))
@@ -93,21 +90,13 @@ async def test_each_agent_has_its_own_list(site: HostileSite) -> None:
 
 
 async def test_run_goes_on_after_a_refusal(site: HostileSite) -> None:
-    clock = ManualClock()
-    hub = Hub(MemoryLog(clock), clock)
-    await hub.start()
-    publisher = Publisher("p", hub, clock, interval_s=0.0)
-    await publisher.start()
-    bench = Bench(clock, hub, publisher)
-    await bench.begin()
     asks = says(call("c1", "fetch_page", url=f"http://site.test:{site.port}/moved"), stop="tool_use")
-    result = await bench.work(Lines(asks, says("I could not read it.")), tools=(fetch_from(site, WORKER),))
+    async with open_bench() as bench:
+        result = await bench.work(Lines(asks, says("I could not read it.")), tools=(fetch_from(site, WORKER),))
+        [completed] = await bench.events(ev.ToolCompleted)
     assert result.text == "I could not read it."
-    [completed] = await bench.events(ev.ToolCompleted)
     assert completed.is_error
     assert "host_not_allowed" in completed.result
-    await publisher.stop()
-    await hub.stop()
 
 
 def test_without_the_setting_no_agent_is_offered_it_and_with_it_only_those_named(tmp_path: Path) -> None:

@@ -15,19 +15,15 @@ from typing import Any
 
 import pytest
 
-from runtime.clock import ManualClock, SystemClock
+from runtime.clock import SystemClock
 from runtime.config import McpServer
 from runtime.events import catalog as ev
-from runtime.log.hub import Hub
-from runtime.log.memory import MemoryLog
-from runtime.log.publisher import Publisher
 from runtime.tools.answers import MAX_RESULT_BYTES
 from runtime.tools.invoke import Invocation, LocalToolRunner
 from runtime.tools.mcp.servers import McpServers
 from runtime.tools.mcp.session import McpSession
 from runtime.tools.tool import Tool, ToolContext
-from tests.agents.bench import Bench as StageBench
-from tests.agents.bench import Lines, call, says
+from tests.agents.bench import Lines, call, open_bench, says
 
 FAKE = str(Path(__file__).parents[2] / "fakes" / "mcp_server.py")
 CONTEXT = ToolContext("run-1", "s", agent="research")
@@ -213,14 +209,7 @@ async def test_cancelled_run_cancels_the_call_at_the_server(tmp_path: Path) -> N
 
 async def test_effect_of_a_server_that_died_is_unknown_and_the_run_goes_on(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    clock = ManualClock()
-    hub = Hub(MemoryLog(clock), clock)
-    await hub.start()
-    publisher = Publisher("p", hub, clock, interval_s=0.0)
-    await publisher.start()
-    stage = StageBench(clock, hub, publisher)
-    await stage.begin()
-    async with bench(fake=stdio(journal=journal)) as b:
+    async with open_bench() as stage, bench(fake=stdio(journal=journal)) as b:
         model = Lines(
             says(call("c1", "fake__pay_and_die", amount=5), stop="tool_use"),
             says(call("c2", "fake__add", a=1, b=2), stop="tool_use"),
@@ -228,13 +217,12 @@ async def test_effect_of_a_server_that_died_is_unknown_and_the_run_goes_on(tmp_p
         )
         offered = [b.tools["fake__pay_and_die"], b.tools["fake__add"]]
         result = await stage.work(model, tools=offered, runner=LocalToolRunner(SystemClock()))
+        [unknown] = await stage.events(ev.ToolOutcomeUnknown)
+        completed = await stage.events(ev.ToolCompleted)
     assert result.text == "Perhaps paid."
-    [unknown] = await stage.events(ev.ToolOutcomeUnknown)
     assert (unknown.call_id, unknown.name) == ("c1", "fake__pay_and_die")
-    assert [(e.call_id, e.result) for e in await stage.events(ev.ToolCompleted)] == [("c2", "3")]
+    assert [(e.call_id, e.result) for e in completed] == [("c2", "3")]
     assert words(journal).count("pay:5") == 1
-    await publisher.stop()
-    await hub.stop()
 
 
 # --- servers that do not start ---------------------------------------------------------------------------------------
