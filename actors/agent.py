@@ -13,9 +13,10 @@ from actors.tool_tasks import ray_tool_runner
 from runtime.agents.agent import Agent as HostedAgent
 from runtime.agents.request import PersonSaid, PlanningRequest, PlanningResult, StageLease, StageRequest, StageResult
 from runtime.bootstrap.control import build_agent
+from runtime.bootstrap.mcp import build_servers
 from runtime.bootstrap.store import build_publisher
 from runtime.clock import SystemClock
-from runtime.composition import compose
+from runtime.composition import Composition, compose
 from runtime.ids import new_id
 
 
@@ -32,9 +33,17 @@ class AgentHost(Shell):
         name = f"{self._subject}-{new_id()[:8]}"
         publisher = build_publisher(self.settings, name, HubHandle(hub_name(self.settings)), clock)
         local = await local_address(self.settings) if parts.uses_local(self._subject) else None
+        servers, plain = build_servers(parts, [self._subject], clock), parts
+        if servers is not None:
+            parts = plain.with_tools(await servers.start(lambda tools: self._equip(plain.with_tools(tools))))
         spec, runner = parts.specs[self._subject], ray_tool_runner(clock)
         self._hosted = build_agent(parts, spec, publisher, clock, local, runner=runner)
         await publisher.start()
+
+    def _equip(self, parts: Composition) -> None:
+        """An MCP server that was away at the start has come."""
+        if self._hosted is not None:
+            self._hosted.equip(parts.specs[self._subject], parts.registry, parts.chain)
 
     async def run_stage(self, request: StageRequest) -> StageResult:
         return await (await self._agent()).run_stage(request)

@@ -10,10 +10,11 @@ from starlette.applications import Starlette
 
 from actors.handles import ExecutorHandle, HubHandle
 from actors.placement import executor_names, hub_name
-from runtime.bootstrap.doors import build_door, team_of
+from runtime.bootstrap.doors import build_door, directory_of, team_of
 from runtime.clock import SystemClock
 from runtime.config import Settings, from_json, to_json
 from runtime.generator.app import build_app
+from runtime.generator.directory import Directory
 from runtime.ids import new_id
 
 SPARE_REQUESTS = 500
@@ -32,16 +33,20 @@ class EventGeneratorHost:
         executors = [ExecutorHandle(name) for name in executor_names(self._settings)]
         self._door = build_door(self._settings, f"door-{new_id()[:8]}", hub, executors, SystemClock())
         self._attached: asyncio.Task[None] | None = None
+        self._listed: asyncio.Future[Directory] | None = None
 
     def __serve_build_asgi_app__(self) -> Starlette:
         """Run by Serve after the constructor, on the loop that serves requests."""
         self._attached = asyncio.ensure_future(self._door.start())
+        directory = directory_of(self._settings)
+        self._listed = asyncio.ensure_future(asyncio.to_thread(directory))  # before the first reader needs it
         return build_app(
             self._door,
             self._settings,
             clock=SystemClock(),
             new_id=new_id,
             team=team_of(self._settings),
+            directory=directory,
             echo_request_id=False,
         )
 

@@ -5,12 +5,14 @@ Pure but for importing users' modules; the same in every process, since each mak
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from runtime.agents.builtin import BUILTIN_AGENTS
 from runtime.agents.gate import DELEGATE
-from runtime.agents.metadata import tool_metadata
+from runtime.agents.metadata import tool_metadata, tool_visibility
 from runtime.agents.spec import AgentSpec
 from runtime.config import Settings
 from runtime.errors import ConfigurationError
@@ -22,12 +24,19 @@ from runtime.llm.weights import default_gguf
 from runtime.modules import collect, load_modules
 from runtime.pipeline.hooks import Hooks
 from runtime.stream.chain import Chain, ChainFunction
+from runtime.stream.view import View, Viewer, ViewFunction
+from runtime.tools.calculate import calculate
 from runtime.tools.documents.tools import read_document, search_documents
+from runtime.tools.fetch.fetcher import Fetcher
+from runtime.tools.fetch.tool import NAME as FETCH_PAGE
+from runtime.tools.fetch.tool import fetch_tool
 from runtime.tools.people import ask_person
 from runtime.tools.registry import Registry
-from runtime.tools.tool import Tool
+from runtime.tools.tool import SEPARATOR, Tool
 
-BUILTIN_TOOLS = (search_documents, read_document, ask_person)
+BUILTIN_TOOLS = (search_documents, read_document, calculate, ask_person)
+ALL = "*"
+"""Behind an MCP server's name: all its tools."""
 ADAPTERS = ("offline", "local", "anthropic", "scripted")
 
 
@@ -39,14 +48,34 @@ class Composition:
     specs: dict[str, AgentSpec]
     registry: Registry
     chain: Chain
+    functions: tuple[ChainFunction, ...]
+    """Users' chain functions."""
+    views: tuple[ViewFunction, ...]
+    """Users' rules of what a viewer may see."""
     hooks: Hooks
     ladders: dict[str, tuple[str, ...]]
     """Agent -> its models, best first, as ``adapter:name``."""
 
     @property
+    def viewer(self) -> Viewer:
+        """Whoever reads, until there are users."""
+        return Viewer(roles=frozenset(self.settings.viewer_roles))
+
+    def view(self) -> View:
+        """What the viewer is shown."""
+        tools = tool_visibility(self.registry)
+        return View((*((tools,) if tools is not None else ()), *self.views), self.viewer)
+
+    @property
     def team(self) -> tuple[AgentSpec, ...]:
         """The agents a todo may name."""
         return tuple(spec for spec in self.specs.values() if spec.role == "stage")
+
+    def with_tools(self, more: Sequence[Tool]) -> Composition:
+        """The same with tools found since, such as those of MCP servers; agents that name all of a server's get them."""
+        registry = Registry((*self.registry.all(), *(tool for tool in more if self.registry.get(tool.name) is None)))
+        specs = {name: _expanded(spec, more) for name, spec in self.specs.items()}
+        return replace(self, registry=registry, specs=specs, chain=Chain((tool_metadata(registry), *self.functions)))
 
     @property
     def planners(self) -> dict[str, AgentSpec]:
@@ -93,14 +122,23 @@ class Composition:
 
 def compose(settings: Settings) -> Composition:
     """The composition of ``settings``. Raises :class:`ConfigurationError` naming the setting and the remedy."""
+    if settings.mcp_servers and find_spec("mcp") is None:
+        raise ConfigurationError('mcp_servers needs mcp, which is not installed: pip install "headrace[mcp]"')
     modules = load_modules(settings.modules)
-    registry = Registry((*BUILTIN_TOOLS, *collect(modules, Tool)))
+    fetching = (fetch_tool(settings.fetch_hosts, Fetcher()),) if settings.fetch_hosts else ()  # off by default
+    registry = Registry((*BUILTIN_TOOLS, *fetching, *collect(modules, Tool)))
     specs = {spec.name: spec for spec in (*BUILTIN_AGENTS, *collect(modules, AgentSpec))}
-    functions = [tool_metadata(registry), *collect(modules, ChainFunction)]
+    _give(specs, FETCH_PAGE, "fetch_hosts", settings.fetch_hosts)
+    for server, about in settings.mcp_servers.items():
+        _give(specs, f"{server}{SEPARATOR}{ALL}", f"mcp_servers.{server}.agents", about.agents)
+    functions = tuple(collect(modules, ChainFunction))
     for spec in specs.values():
-        missing = [name for name in spec.tools if registry.get(name) is None]
+        missing = [
+            name for name in spec.tools if registry.get(name) is None and server_of(name) not in settings.mcp_servers
+        ]
         if missing:
-            raise ConfigurationError(f"agent {spec.name!r} names tools that do not exist: {', '.join(missing)}")
+            remedy = "; name its hosts in fetch_hosts" if FETCH_PAGE in missing else ""
+            raise ConfigurationError(f"agent {spec.name!r} names tools that do not exist: {', '.join(missing)}{remedy}")
         _check_delegates(spec, specs)
     unknown = sorted(set(settings.agent_models) - set(specs))
     if unknown:
@@ -109,7 +147,9 @@ def compose(settings: Settings) -> Composition:
         settings=settings,
         specs=specs,
         registry=registry,
-        chain=Chain(functions),
+        chain=Chain((tool_metadata(registry), *functions)),
+        functions=functions,
+        views=tuple(collect(modules, ViewFunction)),
         hooks=Hooks().with_users(settings.hooks),
         ladders={name: _ladder(settings, spec) for name, spec in specs.items()},
     )
@@ -148,6 +188,31 @@ def gguf_of(settings: Settings) -> Path:
             "there are no weights for --model local: run `headrace models fetch smollm2` or give --gguf"
         )
     return found
+
+
+def server_of(tool: str) -> str:
+    """The MCP server in the name of a tool; empty when it has none."""
+    server, separator, _ = tool.partition(SEPARATOR)
+    return server if separator else ""
+
+
+def _expanded(spec: AgentSpec, more: Sequence[Tool]) -> AgentSpec:
+    """``spec`` with the tools that ``server__*`` stands for."""
+    names: dict[str, None] = {}
+    for name in spec.tools:
+        prefix = name.removesuffix(ALL)
+        of_server = (tool.name for tool in more if tool.name.startswith(prefix))
+        names |= dict.fromkeys(of_server if name.endswith(SEPARATOR + ALL) else (name,))
+    return spec.model_copy(update={"tools": tuple(names)})
+
+
+def _give(specs: dict[str, AgentSpec], tool: str, setting: str, agents: Iterable[str]) -> None:
+    """Offer ``tool`` to the agents that ``setting`` names. Raises :class:`ConfigurationError`."""
+    for name in agents:
+        if name not in specs or specs[name].role != "stage":
+            raise ConfigurationError(f"{setting} names {name!r}, which is no agent that calls tools")
+        spec = specs[name]
+        specs[name] = spec.model_copy(update={"tools": tuple(dict.fromkeys((*spec.tools, tool)))})
 
 
 def _ladder(settings: Settings, spec: AgentSpec) -> tuple[str, ...]:

@@ -21,6 +21,11 @@ _PASSWORD = re.compile(r"(\A[a-z]+://[^/@:]*:)[^@]*(?=@)|(\bpassword=)[^&\s]+")
 
 ModelKind = Literal["offline", "local", "anthropic", "scripted"]
 
+HostPattern = Annotated[
+    str, Field(pattern=r"^(\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]*:[0-9a-f:.]*)$", max_length=253)
+]
+"""A host in ASCII and lower case; ``*.`` before it: what stands below it; ``*``: any."""
+
 Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -35,6 +40,41 @@ class ModelPrice(BaseModel):
     """Of input taken from the provider's cache; None: what other input costs."""
     cache_write: Usd | None = None
     """Of input put into it; None: a quarter more than other input, as Anthropic asks for."""
+
+
+class McpServer(BaseModel):
+    """An MCP server whose tools agents may use: a program to start, or an address to ask."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    command: str | None = None
+    """The program; it speaks on its standard input and output."""
+    args: tuple[str, ...] = ()
+    env: Annotated[dict[str, str], Field(repr=False)] = {}
+    """For the program, beside the few variables every program gets (``PATH``, ``HOME``)."""
+    url: str | None = None
+    """Of a server that speaks streamable HTTP."""
+    headers: Annotated[dict[str, str], Field(repr=False)] = {}
+    agents: tuple[str, ...] = ()
+    """Agents offered all its tools; others name them in ``AgentSpec.tools``."""
+    kinds: dict[str, Literal["read", "idempotent", "at_most_once"]] = {}
+    """Tool -> what repeating a call of it does, over what the server says."""
+    timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """Of one call."""
+    start_within_s: Annotated[float, Field(gt=0, le=120)] = 15.0
+    """How long it may take until the server answers."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> McpServer:
+        if (self.command is None) == (self.url is None):
+            raise ValueError("give either a command or a url")
+        if self.url is not None and not self.url.startswith(("http://", "https://")):
+            raise ValueError(f"url {self.url!r} must begin with http:// or https://")
+        return self
+
+
+McpServerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+([_-][A-Za-z0-9]+)*$", max_length=24)]
+"""Stands before its tools' names, with two underscores between."""
 
 
 class Settings(BaseSettings):
@@ -66,8 +106,14 @@ class Settings(BaseSettings):
     """Folder searched by runs that name none."""
     document_roots: tuple[Path, ...] = ()
     """Folders a request may name (with everything below); in development mode on loopback any readable folder may be."""
+    fetch_hosts: dict[str, tuple[HostPattern, ...]] = {}
+    """Agent -> hosts it may fetch pages from with ``fetch_page``: ``{"research": ["docs.python.org", "*.wikipedia.org"]}``."""
+    mcp_servers: Annotated[dict[McpServerName, McpServer], Field(repr=False)] = {}
+    """MCP servers by name: ``{"time": {"command": "mcp-server-time", "agents": ["research"]}}``."""
     modules: tuple[str, ...] = ()
     """Import paths of modules with users' agents, tools, hooks and chain functions."""
+    viewer_roles: tuple[str, ...] = ()
+    """Roles of whoever reads, until there are users: a tool with ``visible=["support"]`` shows its calls to that role."""
     hooks: tuple[str, ...] = ()
     """Import paths ``module:function`` of post-hooks, run after the built-in ones, in this order."""
     executors: Annotated[int, Field(ge=1, le=64)] = 2
@@ -166,7 +212,11 @@ def load(**given: object) -> Settings:
 def to_json(settings: Settings) -> str:
     """The settings as JSON, for other processes; secrets are left out and travel in the environment."""
     secret = {"anthropic_api_key", "anthropic_base_url"}
-    return settings.model_dump_json(exclude=secret | ({"log"} if _PASSWORD.search(settings.log) else set()))
+    if _PASSWORD.search(settings.log):
+        secret.add("log")
+    if any(server.env or server.headers for server in settings.mcp_servers.values()):
+        secret.add("mcp_servers")
+    return settings.model_dump_json(exclude=secret)
 
 
 def from_json(text: str) -> Settings:

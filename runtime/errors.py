@@ -31,6 +31,7 @@
     │   ├── AgentLost               its process is gone; another goes on from the log     (retryable)
     │   ├── LimitExceeded           the run's budget or its log is used up
     │   ├── ToolFailed              a tool raised or timed out; the model is told
+    │   ├── ToolInDoubt             a tool lost what it had asked: nobody knows whether it had its effect
     │   └── ToolCallLimitReached    carries the whole conversation; the executor resumes from it
     └── InternalError               us
         ├── Fenced                  another owner has taken the run: stop at once
@@ -281,6 +282,12 @@ class ToolFailed(AgentError):
     """A tool raised or took too long; raise it inside a tool to choose the words the model reads."""
 
     code = "tool_failed"
+
+
+class ToolInDoubt(AgentError):
+    """A tool lost touch with what it had asked, such as another server: raise it inside a tool whose effect nobody knows of."""
+
+    code = "tool_in_doubt"
 
 
 class ToolCallLimitReached(AgentError):

@@ -173,7 +173,7 @@ class Rig:
         self.parts = replace(
             parts,
             specs=specs,
-            registry=Registry(tools) if tools else parts.registry,
+            registry=Registry((*tools, *(tool for tool in parts.registry.all() if tool not in tools))),
             hooks=Hooks((*parts.hooks.hooks, *hooks)),
         )
         self.log: Log = log or MemoryLog(self.clock)

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from runtime.bootstrap.control import build_agent
+from runtime.bootstrap.mcp import build_servers
 from runtime.bootstrap.models import build_ladder
 from runtime.clock import ManualClock
 from runtime.composition import BUILTIN_TOOLS, compose, model_words
-from runtime.config import load
+from runtime.config import McpServer, load
 from runtime.errors import ConfigurationError
 from runtime.events import catalog as ev
 from runtime.events.envelope import Draft
@@ -25,6 +26,8 @@ from runtime.log.hub import Hub
 from runtime.log.memory import MemoryLog
 from runtime.log.publisher import Publisher
 from runtime.pipeline.hooks import BUILTIN_HOOKS
+from runtime.tools.mcp.servers import McpServers
+from runtime.tools.tool import Tool
 
 MODULE = '''
     from runtime.agents.spec import AgentSpec
@@ -377,4 +380,64 @@ def test_a_tool_called_delegate_is_refused_for_an_agent_that_has_delegates(tmp_p
 
 
 def test_the_document_tools_read_private_data_and_words_of_strangers_and_send_nothing() -> None:
-    assert {tool.tags for tool in BUILTIN_TOOLS} == {("reads_private", "untrusted")}
+    tags = {tool.name: tool.tags for tool in BUILTIN_TOOLS}
+    assert tags.pop("search_documents") == tags.pop("read_document") == ("reads_private", "untrusted")
+    assert set(tags.values()) == {()}, "a sum and a question to the person bring nothing in and send nothing out"
+
+
+# --- tools of MCP servers --------------------------------------------------------------------------------------------
+
+USES_MCP = """
+    from runtime.agents.spec import AgentSpec
+
+    CLERK = AgentSpec(
+        name="clerk", description="d", instructions="i", tools=("calculate", "crm__*", "time__now"),
+    )
+"""
+MCP = {"crm": McpServer(command="crm", agents=("research",)), "time": McpServer(command="time")}
+
+
+def mcp_tool(name: str) -> Tool:
+    return Tool(name=name, title=name, description="d", input_schema={}, arguments=None, function=print)
+
+
+def test_tools_of_mcp_servers_are_known_by_their_server_until_they_are_found(tmp_path: Path, module: Write) -> None:
+    plain = composed(tmp_path, modules=(module(USES_MCP),), mcp_servers=MCP)
+    assert plain.specs["clerk"].tools == ("calculate", "crm__*", "time__now")
+    assert plain.specs["research"].tools[-1] == "crm__*"
+    found = plain.with_tools(
+        [mcp_tool("crm__find"), mcp_tool("crm__pay"), mcp_tool("time__now"), mcp_tool("time__set")]
+    )
+    assert found.specs["clerk"].tools == ("calculate", "crm__find", "crm__pay", "time__now")
+    assert found.specs["research"].tools[-2:] == ("crm__find", "crm__pay")
+    assert found.specs["writing"].tools == ()
+    for spec in found.specs.values():
+        found.registry.find(spec.tools)
+    assert plain.with_tools([mcp_tool("time__now")]).specs["clerk"].tools == ("calculate", "time__now")
+
+
+async def test_calls_of_tools_found_later_carry_their_titles(tmp_path: Path) -> None:
+    found = composed(tmp_path, mcp_servers=MCP).with_tools([mcp_tool("crm__find")])
+    draft = await found.chain.run(Draft(ev.ToolCalled(call_id="c", name="crm__find", arguments={})))
+    assert isinstance(draft.event, ev.ToolCalled)
+    assert draft.event.title == "crm__find"
+
+
+def test_mcp_mistakes_are_told_before_a_start(tmp_path: Path, module: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = module(USES_MCP)
+    with pytest.raises(ConfigurationError, match=r"'clerk' names tools that do not exist: crm__\*, time__now"):
+        composed(tmp_path, modules=(name,))
+    with pytest.raises(ConfigurationError, match=r"mcp_servers\.x\.agents names 'nobody'"):
+        composed(tmp_path, mcp_servers={"x": McpServer(command="x", agents=("nobody",))})
+    monkeypatch.setattr("runtime.composition.find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match=r"headrace\[mcp\]"):
+        composed(tmp_path, mcp_servers=MCP)
+
+
+def test_only_the_servers_an_agent_may_use_are_made_for_it(tmp_path: Path, module: Write) -> None:
+    parts = composed(tmp_path, modules=(module(USES_MCP),), mcp_servers=MCP)
+    assert build_servers(parts, ["writing", "planner"], ManualClock()) is None
+    for agent, names in {"research": {"crm"}, "clerk": {"crm", "time"}}.items():
+        made = build_servers(parts, [agent], ManualClock())
+        assert isinstance(made, McpServers)
+        assert set(made.names) == names

@@ -75,6 +75,12 @@ def test_an_address_others_can_reach_is_refused_without_authentication(host: str
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
         ({"auth": "magic"}, "auth: Input should be 'none'"),
         ({"guardrail_failure": "shrug"}, "guardrail_failure: Input should be 'stop' or 'continue'"),
+        ({"fetch_hosts": {"research": ["https://example.org"]}}, "fetch_hosts.research.0: String should match"),
+        ({"mcp_servers": {"time": {}}}, "mcp_servers.time: give either a command or a url"),
+        ({"mcp_servers": {"t": {"command": "a", "url": "http://b"}}}, "give either a command or a url"),
+        ({"mcp_servers": {"t": {"url": "ftp://b"}}}, "must begin with http:// or https://"),
+        ({"mcp_servers": {"a__b": {"command": "a"}}}, "mcp_servers.a__b.[key]: String should match"),
+        ({"mcp_servers": {"t": {"command": "a", "kinds": {"x": "often"}}}}, "mcp_servers.t.kinds.x: Input should be"),
         ({"model": "anthropic"}, "set ANTHROPIC_API_KEY, or choose --model offline"),
         ({"documents": Path("/no/such/folder")}, "documents '/no/such/folder' does not exist"),
         ({"script": Path("/no/such.toml")}, "script '/no/such.toml' does not exist"),
@@ -161,6 +167,19 @@ def test_every_setting_travels_to_other_processes_and_secrets_by_the_environment
     assert from_json(to_json(settings)) == settings
     carried = set(json.loads(to_json(settings)))
     assert carried == set(Settings.model_fields) - {"anthropic_api_key", "anthropic_base_url"}
+
+
+def test_secrets_of_mcp_servers_are_not_shown_and_travel_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = {
+        "a": {"command": "x", "env": {"KEY": "sk-canary"}},
+        "b": {"url": "http://b", "headers": {"X": "sk-canary"}},
+    }
+    monkeypatch.setenv("HEADRACE_MCP_SERVERS", json.dumps(table))
+    settings = load()
+    assert settings.mcp_servers["a"].env == {"KEY": "sk-canary"}
+    for text in (repr(settings), str(settings), to_json(settings), repr(settings.mcp_servers["b"])):
+        assert "sk-canary" not in text
+    assert from_json(to_json(settings)) == settings
 
 
 def test_paths_mean_the_same_in_a_process_with_another_working_directory(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import runtime.errors as errors
@@ -20,6 +21,7 @@ from runtime.agents.request import (
     StageRequest,
     StageResult,
 )
+from runtime.agents.spec import AgentSpec
 from runtime.agents.turn import Rung, take_turn
 from runtime.events.brief import render
 from runtime.events.messages import Conversation, user
@@ -27,6 +29,7 @@ from runtime.llm.client import ModelRequest
 from runtime.log.publisher import Lane, Publisher
 from runtime.stream.chain import Chain
 from runtime.stream.emitter import Emitter
+from runtime.tools.registry import Registry
 
 T = TypeVar("T")
 
@@ -53,6 +56,11 @@ class Agent:
     def model(self) -> str:
         """The first model of the ladder, as people read it."""
         return self._tools.turn.ladder[0].name
+
+    def equip(self, spec: AgentSpec, registry: Registry, chain: Chain) -> None:
+        """From now on stages begin with these tools; those under way go on with what they began with."""
+        self._tools = replace(self._tools, spec=spec, registry=registry)
+        self._chain = chain
 
     async def run_stage(self, request: StageRequest) -> StageResult:
         """Do one stage."""

@@ -67,8 +67,10 @@ ANALYSIS = AgentSpec(
     description="Compares, groups and weighs what research found; sees only findings, not the documents.",
     instructions=(
         "You analyse the findings you are given for the task: group what belongs together, put the important first, name "
-        "agreements, contradictions and gaps. Use only the findings. " + _CITING
+        "agreements, contradictions and gaps. Use only the findings. Work out every number that is not in them with calculate. "
+        + _CITING
     ),
+    tools=("calculate",),
 )
 
 WRITING = AgentSpec(

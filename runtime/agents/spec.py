@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from runtime.events.plan import Identifier
 
+ToolName = Annotated[str, Field(pattern=r"^([A-Za-z0-9_-]{1,64}|[A-Za-z0-9_-]{1,24}__\*)$")]
+
 
 class AgentSpec(BaseModel):
     """A specialized agent. Put instances at the top level of a module and name that module in ``settings.modules``."""
@@ -23,8 +25,9 @@ class AgentSpec(BaseModel):
     """The system prompt."""
     simpler_instructions: str | None = None
     """A shorter system prompt for when the first one failed: the same model is asked with it, then the ladder's others."""
-    tools: tuple[Identifier, ...] = ()
-    """Names of registered tools it may call; nothing else is offered to the model."""
+    tools: tuple[ToolName, ...] = ()
+    """Names of tools it may call; nothing else is offered to the model. ``server__tool`` is a tool of an MCP server, and
+    ``server__*`` all of that server's."""
     delegates: tuple[Identifier, ...] = ()
     """Names of stage agents it may give tasks to, with the tool ``delegate``."""
     models: tuple[str, ...] = ()

@@ -238,6 +238,7 @@ class ToolCalls:
             stage=request.stage,
             documents=request.documents,
             data_dir=self._tools.data_dir,
+            agent=self._tools.spec.name,
             emit=lambda name, value: _from_any_thread(loop, self._emit_custom, name, value),
             # The turn is part of it: some servers number the calls of each turn anew.
             idempotency_key=f"{request.run_id}:{stage if call is None else joined(stage, call)}:{turn}:{use.id}",

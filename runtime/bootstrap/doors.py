@@ -7,12 +7,15 @@ from functools import cache
 
 from runtime.bootstrap.store import build_hints, build_reader
 from runtime.clock import Clock
-from runtime.composition import compose
+from runtime.composition import Composition, compose
 from runtime.config import Settings
 from runtime.executor.executor import ExecutorPort
+from runtime.generator.contract import AgentEntry, AgentList, ToolEntry, ToolList
+from runtime.generator.directory import Directories, Directory
 from runtime.generator.tail import LogDoor
 from runtime.log.log import LogReader
 from runtime.log.wire import HubPort
+from runtime.tools.tool import Tool
 
 
 def build_door(
@@ -33,6 +36,40 @@ def build_door(
         max_readers_per_run=settings.max_readers_per_run,
         hints=build_hints(settings),
     )
+
+
+def directory(parts: Composition) -> Directory:
+    """What ``parts`` holds, as its viewer may see it."""
+    tools = [tool for tool in parts.registry.all() if parts.viewer.may_see(tool.visible)]
+    hidden = {tool.name for tool in parts.registry.all()} - {tool.name for tool in tools}
+    agents = [
+        AgentEntry(
+            name=spec.name,
+            description=spec.description,
+            role=spec.role,
+            tools=[name for name in spec.tools if name not in hidden],
+            models=list(parts.ladders[spec.name]),
+        )
+        for spec in parts.specs.values()
+    ]
+    return Directory(AgentList(agents=agents), ToolList(tools=[_entry(tool, agents) for tool in tools]), parts.view())
+
+
+def _entry(tool: Tool, agents: Sequence[AgentEntry]) -> ToolEntry:
+    return ToolEntry(
+        name=tool.name,
+        title=tool.title,
+        description=tool.description,
+        icon=tool.icon,
+        kind=tool.kind,
+        input_schema=tool.input_schema,
+        agents=[agent.name for agent in agents if tool.name in agent.tools],
+    )
+
+
+def directory_of(settings: Settings) -> Directories:
+    """A function that gives the directory; the first call imports users' modules."""
+    return cache(lambda: directory(compose(settings)))
 
 
 def team_of(settings: Settings) -> Callable[[], frozenset[str]]:

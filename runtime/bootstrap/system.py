@@ -14,7 +14,8 @@ from starlette.applications import Starlette
 
 from runtime.agents.agent import Agent
 from runtime.bootstrap.control import build_agent, build_executor, build_orchestrator
-from runtime.bootstrap.doors import build_door
+from runtime.bootstrap.doors import build_door, directory
+from runtime.bootstrap.mcp import build_servers
 from runtime.bootstrap.store import build_hub, build_publisher, open_reader
 from runtime.clock import Clock, SystemClock
 from runtime.composition import Composition, compose, gguf_of
@@ -54,23 +55,38 @@ async def in_process(settings: Settings, clock: Clock | None = None) -> AsyncIte
     local = LocalServer(gguf_of(settings)) if parts.needs_local else None
     address = await local.start() if local else None
     breakers = Breakers()
-    agents = {name: build_agent(parts, spec, publisher, clock, address, breakers) for name, spec in parts.specs.items()}
+    agents: dict[str, Agent] = {}
+    servers = build_servers(parts, parts.specs, clock)
+    if servers is not None:
+        plain = parts
+        parts = plain.with_tools(await servers.start(lambda tools: _equip(agents, plain.with_tools(tools))))
+    agents |= {n: build_agent(parts, spec, publisher, clock, address, breakers) for n, spec in parts.specs.items()}
     orchestrator = build_orchestrator(parts, agents, publisher, clock)
     async with open_reader(settings, hub) as reader:
         executor = build_executor(parts, "executor", hub, orchestrator, agents, publisher, clock, reader)
         await executor.start()
         door = build_door(settings, f"door-{new_id()[:8]}", hub, (executor,), clock, reader)
         await door.start()
-        app = build_app(door, settings, clock=clock, new_id=new_id, team=lambda: {spec.name for spec in parts.team})
+        listed = directory(parts)
+        team = {spec.name for spec in parts.team}
+        app = build_app(door, settings, clock=clock, new_id=new_id, team=lambda: team, directory=lambda: listed)
         try:
             yield System(parts, hub, agents, orchestrator, (executor,), door, app)
         finally:
             await door.stop()
             await executor.stop(drain_s=settings.drain_s)
+            if servers is not None:
+                await servers.stop()
             await publisher.stop()
             await hub.stop()
             if local:
                 await local.stop()
+
+
+def _equip(agents: Mapping[str, Agent], parts: Composition) -> None:
+    """An MCP server that was away at the start has come: its tools for all who may use them."""
+    for name, agent in agents.items():
+        agent.equip(parts.specs[name], parts.registry, parts.chain)
 
 
 async def serve_in_process(settings: Settings, ready: Callable[[str], None]) -> None:

@@ -208,6 +208,30 @@ def tail(
 
 
 @app.command()
+def agents(url: Url = None, json: Json = False) -> None:
+    """List the agents, with their tools and models."""
+    import asyncio
+
+    from runtime.cli import directory, outcome
+    from runtime.cli.system import DEFAULT_URL
+
+    with outcome.told():
+        raise outcome.Leave(asyncio.run(directory.agents(url=url or DEFAULT_URL, json=json)))
+
+
+@app.command()
+def tools(url: Url = None, json: Json = False) -> None:
+    """List the tools that agents may call."""
+    import asyncio
+
+    from runtime.cli import directory, outcome
+    from runtime.cli.system import DEFAULT_URL
+
+    with outcome.told():
+        raise outcome.Leave(asyncio.run(directory.tools(url=url or DEFAULT_URL, json=json)))
+
+
+@app.command()
 def runs(
     url: Url = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="How many, newest first.")] = 20,

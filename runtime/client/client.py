@@ -89,6 +89,14 @@ class HeadraceClient:
         answer = await self._json("GET", "/v1/runs", params={"limit": limit})
         return list(answer.get("runs", []))
 
+    async def agents(self) -> list[dict[str, Any]]:
+        """The agents there are. Raises HeadraceError."""
+        return list((await self._json("GET", "/v1/agents")).get("agents", []))
+
+    async def tools(self) -> list[dict[str, Any]]:
+        """The tools agents may call. Raises HeadraceError."""
+        return list((await self._json("GET", "/v1/tools")).get("tools", []))
+
     async def cancel(self, run_id: str) -> dict[str, Any]:
         """Ask for the run's end; what was completed stays. Raises NotFound, Conflict (it is over), HeadraceError."""
         return await self._json("POST", f"{_path(run_id)}/cancel")

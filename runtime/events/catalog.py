@@ -51,6 +51,9 @@ from runtime.events.recovery_events import (
     Custom as Custom,
 )
 from runtime.events.recovery_events import (
+    Hidden as Hidden,
+)
+from runtime.events.recovery_events import (
     RecoveryFellBack as RecoveryFellBack,
 )
 from runtime.events.recovery_events import (
@@ -192,6 +195,7 @@ Event = (
     | RecoveryToolSwitchedOff
     | UsageUpdated
     | Custom
+    | Hidden
 )
 
 EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])

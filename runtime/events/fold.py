@@ -255,6 +255,7 @@ def _apply(state: RunState, envelope: Envelope) -> RunState:  # one thought: a t
             | ev.ToolArgumentsInvalid()
             | ev.UsageUpdated()
             | ev.Custom()
+            | ev.Hidden()
         ):
             return state
         case _:

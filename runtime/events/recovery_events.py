@@ -77,6 +77,13 @@ class UsageUpdated(EventData):
     usage: Usage
 
 
+class Hidden(EventData):
+    """Something this viewer may not see. It stands in no log: the door puts it in the event's place, under its number."""
+
+    type: Literal["hidden"] = "hidden"
+    family = "system"
+
+
 class Custom(EventData):
     """What a user's tool or hook says in its own words."""
 

@@ -29,6 +29,8 @@ class ToolCalled(EventData):
     call_id: str
     name: str
     title: str = ""
+    icon: str = ""
+    """An emoji, or the address of a picture; for people."""
     description: str = ""
     arguments: dict[str, Any]
     kind: Literal["read", "idempotent", "at_most_once"] = "read"
@@ -50,6 +52,8 @@ class ToolCompleted(EventData):
     family = "object"
     call_id: str
     name: str
+    title: str = ""
+    icon: str = ""
     result: str
     is_error: bool = False
     ms: int = 0

@@ -29,6 +29,7 @@ from runtime.generator.contract import (
     RunList,
     RunSnapshot,
 )
+from runtime.generator.directory import Directories, Directory, DirectoryRoutes
 from runtime.generator.door import Door
 from runtime.generator.edge import Edge, RequestIds, request_id_of
 from runtime.generator.operations import Answer, Operation, Parameter, by_path, openapi
@@ -54,15 +55,23 @@ _LAST_EVENT_ID = Parameter("Last-Event-ID", "header", "The same as after, and wi
 
 
 def build_app(
-    door: Door, settings: Settings, *, clock: Clock, new_id: IdSource, team: Team, echo_request_id: bool = True
+    door: Door,
+    settings: Settings,
+    *,
+    clock: Clock,
+    new_id: IdSource,
+    team: Team,
+    directory: Directories = Directory,
+    echo_request_id: bool = True,
 ) -> Starlette:
-    """The application over ``door``; ``team`` names the agents of plans.
+    """The application over ``door``; ``team`` names the agents of plans, ``directory`` says what there is and who sees it.
 
     ``echo_request_id`` False: a proxy in front sets ``x-request-id`` on responses.
     """
     streams = OpenStreams(settings.max_streams)
-    runs = RunRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team)
-    operations = (*_run_operations(runs), *_system_operations(_System(door, settings)))
+    runs = RunRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
+    listing = DirectoryRoutes(directory).operations()
+    operations = (*_run_operations(runs), *listing, *_system_operations(_System(door, settings)))
     document = orjson.dumps(openapi((*operations, *_document_operations(b""))))
     operations = (*operations, *_document_operations(document))
     app = Starlette(
@@ -144,7 +153,8 @@ Ask, and read later:
   curl {url}/v1/runs/RUN_ID/input -H 'Content-Type: application/json' \\
        -d '{{"type": "message", "text": "Keep it short."}}'
 
-All runs: {url}/v1/runs   The whole API: {url}/openapi.json   Ready? {url}/readyz
+All runs: {url}/v1/runs   Agents: {url}/v1/agents   Tools: {url}/v1/tools
+The whole API: {url}/openapi.json   Ready? {url}/readyz
 """
 
 

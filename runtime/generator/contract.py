@@ -223,6 +223,45 @@ class RunSnapshot(Body):
     links: Links
 
 
+class ToolEntry(Body):
+    """A tool that agents may call."""
+
+    name: str
+    title: str
+    description: str
+    icon: str
+    kind: Literal["read", "idempotent", "at_most_once"]
+    """What repeating a call does."""
+    input_schema: dict[str, Any]
+    """JSON Schema of its arguments."""
+    agents: list[str]
+    """Who may call it."""
+
+
+class ToolList(Body):
+    """The tools this viewer may see."""
+
+    tools: list[ToolEntry]
+
+
+class AgentEntry(Body):
+    """An agent."""
+
+    name: str
+    description: str
+    role: Literal["stage", "planning"]
+    tools: list[str]
+    """Names; ``server__*`` stands for all tools of an MCP server."""
+    models: list[str]
+    """Its ladder, best first, as ``adapter:name``."""
+
+
+class AgentList(Body):
+    """All agents."""
+
+    agents: list[AgentEntry]
+
+
 class PublicEvent(BaseModel):
     """One event as clients get it. Types a client does not know must be ignored, and so must unknown fields."""
 

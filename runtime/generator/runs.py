@@ -23,6 +23,7 @@ from runtime.generator.accept import JSON, SSE, choose
 from runtime.generator.admission import TENANT, admit, documents_folder, idempotency_key
 from runtime.generator.body import parse_json, read_body, validate
 from runtime.generator.contract import CancelAccepted, InputAccepted, RunAcceptedBody, RunList, RunSummary
+from runtime.generator.directory import Directories, Directory
 from runtime.generator.door import Door
 from runtime.generator.problems import Refusal, retry_after
 from runtime.generator.requests import CreateRun, PersonInput, ResumeRun
@@ -33,6 +34,7 @@ from runtime.generator.sse import Cursor, check_cursor, cursor_of, read_cursor
 from runtime.generator.stream import EventStream, OpenStreams
 from runtime.ids import IdSource, is_run_id
 from runtime.log.log import TERMINAL_TYPES, NewRun, Run
+from runtime.stream.view import View
 from runtime.telemetry import logger
 
 MAX_PAGE = 1000
@@ -52,7 +54,15 @@ class RunRoutes:
     """What can be asked about runs. Raises the errors of ``runtime.errors`` and ``Refusal``."""
 
     def __init__(
-        self, door: Door, settings: Settings, *, clock: Clock, new_id: IdSource, streams: OpenStreams, team: Team
+        self,
+        door: Door,
+        settings: Settings,
+        *,
+        clock: Clock,
+        new_id: IdSource,
+        streams: OpenStreams,
+        team: Team,
+        directory: Directories = Directory,
     ) -> None:
         self._door = door
         self._settings = settings
@@ -60,6 +70,8 @@ class RunRoutes:
         self._new_id = new_id
         self._streams = streams
         self._team = team
+        self._directory = directory
+        self._view: View | None = None
 
     async def create(self, request: Request) -> ASGIApp:
         """``POST /v1/runs``: the stream, or 202, as ``Accept`` wishes."""
@@ -137,7 +149,7 @@ class RunRoutes:
             return await self._page(run, cursor, _limit(request, default=MAX_PAGE, most=MAX_PAGE))
         if self._streams.full:
             return EventStream(None, streams=self._streams)
-        return self._stream(run.run_id, cursor.seq)
+        return await self._stream(run.run_id, cursor.seq)
 
     async def cancel(self, request: Request) -> ASGIApp:
         """``POST /v1/runs/{run_id}/cancel``: 202, also the second time."""
@@ -186,7 +198,7 @@ class RunRoutes:
         failpoints.hit("accept.replying")
         headers = {"Location": links_of(run.run_id).self, "X-Run-Id": run.run_id}
         if streaming:
-            return self._stream(run.run_id, 0, headers)
+            return await self._stream(run.run_id, 0, headers)
         return _json(_accepted(run, resumed_from), status, headers)
 
     async def _check(self, run: Run, cursor: Cursor) -> None:
@@ -196,11 +208,18 @@ class RunRoutes:
 
     async def _page(self, run: Run, cursor: Cursor, limit: int) -> Response:
         events = await self._door.page(run.run_id, after=cursor.seq, limit=limit)
-        return Response(_page_json(events, cursor), media_type=JSON, headers=_NO_STORE)
+        view = await self._viewed()
+        return Response(_page_json(events, cursor, view), media_type=JSON, headers=_NO_STORE)
 
-    def _stream(self, run_id: str, after: int, headers: dict[str, str] | None = None) -> EventStream:
+    async def _viewed(self) -> View:
+        """What the viewer is shown; worked out once."""
+        if self._view is None:
+            self._view = (await asyncio.to_thread(self._directory)).view
+        return self._view
+
+    async def _stream(self, run_id: str, after: int, headers: dict[str, str] | None = None) -> EventStream:
         follow = functools.partial(self._door.follow, run_id, after=after, idle_s=self._settings.heartbeat_s)
-        return EventStream(follow, streams=self._streams, headers=headers)
+        return EventStream(follow, streams=self._streams, headers=headers, view=await self._viewed())
 
 
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -211,10 +230,10 @@ def _json(body: BaseModel, status: int = 200, headers: dict[str, str] | None = N
     return Response(body.model_dump_json(), status, {**_NO_STORE, **(headers or {})}, media_type=JSON)
 
 
-def _page_json(events: list[Stored], cursor: Cursor) -> bytes:
-    """An ``EventPage``, with the events' bytes as they stand in the log."""
+def _page_json(events: list[Stored], cursor: Cursor, view: View) -> bytes:
+    """An ``EventPage``, with the events' bytes as they stand in the log, but for what the viewer may not see."""
     page = {
-        "events": [orjson.Fragment(public_json(stored)) for stored in events],
+        "events": [orjson.Fragment(public_json(view.shown(stored))) for stored in events],
         "next_after": str(cursor_of(events[-1]) if events else cursor),
         "finished": bool(events) and events[-1].type in TERMINAL_TYPES,
     }

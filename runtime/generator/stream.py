@@ -24,6 +24,7 @@ from runtime.events.envelope import Stored
 from runtime.generator.edge import request_id_of
 from runtime.generator.sse import COME_BACK, HEADERS, HEARTBEAT, OPENING, STORE_UNAVAILABLE, frame
 from runtime.log.log import TERMINAL_TYPES
+from runtime.stream.view import View
 from runtime.telemetry import logger
 
 SEND_DEADLINE_S = 30.0
@@ -73,10 +74,12 @@ class EventStream:
         *,
         streams: OpenStreams,
         headers: Mapping[str, str] | None = None,
+        view: View | None = None,
         send_deadline_s: float = SEND_DEADLINE_S,
     ) -> None:
         self._follow = follow
         self._streams = streams
+        self._view = view or View()
         self._headers = {**HEADERS, **(headers or {})}
         self._send_deadline_s = send_deadline_s
 
@@ -112,7 +115,7 @@ class EventStream:
                 async for batch in batches:
                     if batch and batch[-1].type in TERMINAL_TYPES:
                         failpoints.hit("run.shown")
-                    await self._send(send, _bytes_of(batch))
+                    await self._send(send, _bytes_of(batch, self._view))
         except Busy:
             return COME_BACK
         except StoreUnavailable:
@@ -134,10 +137,12 @@ class EventStream:
             raise ReaderTooSlow(f"nothing was read for {self._send_deadline_s:g} s") from error
 
 
-def _bytes_of(batch: list[Stored] | None) -> bytes:
+def _bytes_of(batch: list[Stored] | None, view: View) -> bytes:
     """A batch on the wire; a comment for silence, another while the store is away."""
     if batch is None:
         return STORE_UNAVAILABLE
+    if not view.open:
+        batch = list(map(view.shown, batch))
     return b"".join(map(frame, batch)) if batch else HEARTBEAT
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from runtime.errors import HeadraceError
 from runtime.telemetry import logger
+from runtime.tools.schema import mistakes
 from runtime.tools.tool import Tool, ToolResult
 
 MAX_RESULT_BYTES = 32 * 1024
@@ -44,12 +45,22 @@ def values_of(tool: Tool, arguments: dict[str, Any]) -> dict[str, Any]:
     tuple and a string a date.
     """
     try:
-        model = tool.arguments.model_validate_json(json.dumps(arguments, allow_nan=False), strict=True)
+        text = json.dumps(arguments, allow_nan=False)
+        if tool.arguments is None:
+            return _by_schema(tool, arguments)
+        model = tool.arguments.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise Unfit(_mistakes(tool, error)) from error
     except (TypeError, ValueError, RecursionError) as error:
         raise Unfit(f"the arguments of {tool.name} are no JSON: {error}"[:_MESSAGE]) from error
     return {field.alias or name: getattr(model, name) for name, field in tool.arguments.model_fields.items()}
+
+
+def _by_schema(tool: Tool, arguments: dict[str, Any]) -> dict[str, Any]:
+    lines = mistakes(tool.input_schema, arguments, _MISTAKES)
+    if lines:
+        raise Unfit("\n".join([f"{tool.name} was not run, its arguments do not fit:", *lines]))
+    return {"arguments": arguments}
 
 
 def _mistakes(tool: Tool, error: ValidationError) -> str:
@@ -60,7 +71,8 @@ def _mistakes(tool: Tool, error: ValidationError) -> str:
     ]
     if len(problems) > _MISTAKES:
         lines.append(f"- and {len(problems) - _MISTAKES} more")
-    known = ", ".join(field.alias or name for name, field in tool.arguments.model_fields.items()) or "none"
+    fields = tool.arguments.model_fields if tool.arguments is not None else {}
+    known = ", ".join(field.alias or name for name, field in fields.items()) or "none"
     return "\n".join([f"{tool.name} was not run, its arguments do not fit:", *lines, f"Its parameters: {known}."])
 
 

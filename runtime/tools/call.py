@@ -29,6 +29,7 @@ class Call:
     stage: str
     documents: str | None
     data_dir: str
+    agent: str
     idempotency_key: str
     memory: int | None
 
@@ -47,6 +48,7 @@ def call_of(tool: Tool, arguments: dict[str, Any], context: ToolContext, resourc
         context.stage,
         context.documents,
         context.data_dir,
+        context.agent,
         context.idempotency_key,
         resources.memory,
     )

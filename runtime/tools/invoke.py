@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Literal, Protocol
 
 from runtime.clock import Clock
+from runtime.errors import ToolInDoubt
 from runtime.telemetry import logger
 from runtime.tools.answers import Unfit, bounded, result_of, told, values_of
 from runtime.tools.threads import AT_ONCE, Threads, TooManyHang
@@ -113,6 +114,8 @@ class LocalToolRunner:
         """Run the function; what it raises is caught here, since SystemExit out of a task would end the loop."""
         try:
             return result_of(await self._execute(tool, call, begun)), False, "answered"
+        except ToolInDoubt as error:
+            return ToolResult(told(tool, context.run_id, error)), True, "died"
         except TooManyHang as error:
             return ToolResult(f"{tool.name} was not run: {error}"), True, "not_begun"
         except asyncio.CancelledError as error:

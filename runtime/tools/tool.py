@@ -34,7 +34,7 @@ A tool says what it does to a conversation, so that words planted in what it rea
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_type_hints, overload
 
@@ -46,6 +46,8 @@ from runtime.ids import IDENTIFIER
 
 ToolKind = Literal["read", "idempotent", "at_most_once"]
 
+SEPARATOR = "__"
+"""Between an MCP server's name and its tool's."""
 ISOLATED_CPUS = 0.25
 """What an isolated call asks of Ray when it does not say: a laptop's two cores, mostly given away, hold a few at once."""
 
@@ -85,6 +87,8 @@ class ToolContext:
     cancelled: Callable[[], bool] = field(default=lambda: False)
     """Whether nobody waits for this call any more: it was cancelled or took too long. A sync function, which no one can
     stop, looks at it between its steps; an async one is cancelled, an isolated one killed."""
+    agent: str = ""
+    """The agent that calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +109,17 @@ class Tool:
     title: str
     description: str
     input_schema: dict[str, Any]
-    arguments: type[BaseModel]
-    """Validates a call; each field's alias is the parameter's name."""
+    arguments: type[BaseModel] | None
+    """Validates a call; each field's alias is the parameter's name. None: ``input_schema`` does, and the function takes all
+    of them as ``arguments``."""
     function: Callable[..., Any]
     kind: ToolKind = "read"
     timeout_s: float = 60.0
     context_parameter: str | None = None
+    icon: str = ""
+    """An emoji, or the address of a picture; for people."""
+    visible: frozenset[str] | None = None
+    """Roles of viewers who see its calls; None: everyone, empty: nobody."""
     isolation: Resources | None = None
     """What a process of its own asks for; None: runs in the agent's process."""
     reads_private: bool = True
@@ -162,6 +171,8 @@ def tool(
     untrusted: bool | None = None,
     sends_out: bool | None = None,
     needs_approval: bool = False,
+    icon: str = "",
+    visible: bool | Collection[str] = True,
 ) -> Callable[[ToolFunction], Tool]: ...
 def tool(
     function: ToolFunction | None = None,
@@ -178,6 +189,8 @@ def tool(
     untrusted: bool | None = None,
     sends_out: bool | None = None,
     needs_approval: bool = False,
+    icon: str = "",
+    visible: bool | Collection[str] = True,
 ) -> Tool | Callable[[ToolFunction], Tool]:
     """Make a typed function a :class:`Tool`.
 
@@ -185,7 +198,8 @@ def tool(
     ``at_most_once`` is never repeated. ``isolate`` gives each call a process of its own; so does naming any of
     ``num_cpus`` (a quarter if left out), ``num_gpus`` or ``memory`` (bytes). ``reads_private``, ``untrusted`` and
     ``sends_out`` say what it does to a conversation; left out, every tool brings in words of strangers, ``read`` reads private
-    data, and the other kinds send out.
+    data, and the other kinds send out. ``icon`` is an emoji or the address of a picture. ``visible``: False hides its calls
+    from every viewer, roles show them only to viewers who have one.
 
     Raises :class:`ConfigurationError` for a function that has no docstring or parameters without a schema, and for one
     inside another function that is to be isolated.
@@ -193,12 +207,14 @@ def tool(
     isolation: Resources | None = None
     if isolate or not (num_cpus is None and num_gpus is None and memory is None):
         isolation = Resources(ISOLATED_CPUS if num_cpus is None else num_cpus, num_gpus or 0.0, memory)
-    guess = guessed(kind)
+    guess, seen = guessed(kind), _roles(visible)
 
     def build(f: ToolFunction) -> Tool:
         made = _build(f, name, title, kind, timeout_s, isolation)
         return replace(
             made,
+            icon=icon,
+            visible=seen,
             reads_private="reads_private" in guess if reads_private is None else reads_private,
             untrusted="untrusted" in guess if untrusted is None else untrusted,
             sends_out="sends_out" in guess if sends_out is None else sends_out,
@@ -206,6 +222,14 @@ def tool(
         )
 
     return build if function is None else build(function)
+
+
+def _roles(visible: bool | Collection[str]) -> frozenset[str] | None:
+    if isinstance(visible, bool):
+        return None if visible else frozenset()
+    if isinstance(visible, str):
+        raise ConfigurationError(f"visible={visible!r} is a text; write a list of roles, such as [{visible!r}]")
+    return frozenset(visible)
 
 
 def _build(

@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from runtime.errors import ConfigurationError
+from runtime.errors import ConfigurationError, ToolInDoubt
 from runtime.telemetry import logger
 from runtime.tools.answers import Unfit, bounded, result_of, told, values_of
 from runtime.tools.call import Call, Frame, decode_call, find_tool
@@ -48,13 +48,15 @@ class Ready:
     values: dict[str, Any]
 
     def run(self, say: Say) -> None:
-        """Run the tool in this thread; ``say`` hears its own events and, last, its answer. Raises nothing of the tool's."""
+        """Run the tool in this thread; ``say`` hears its own events and, last, its answer. Raises only ``ToolInDoubt``."""
         limit_memory(self.call.memory)
         values = dict(self.values)
         if self.tool.context_parameter is not None:
             values[self.tool.context_parameter] = self._context(say)
         try:
             frame = _answer(result_of(_executed(partial(self.tool.function, **values))), is_error=False)
+        except ToolInDoubt:
+            raise  # without an answer: the process dies, and its call is in doubt
         except (Exception, SystemExit, asyncio.CancelledError) as error:
             frame = _answer(ToolResult(told(self.tool, self.call.run_id, error)), is_error=True)
         for printed in (sys.stdout, sys.stderr):
@@ -69,6 +71,7 @@ class Ready:
             stage=call.stage,
             documents=call.documents,
             data_dir=call.data_dir,
+            agent=call.agent,
             emit=partial(_emit, say, self.tool.name),
             idempotency_key=call.idempotency_key,
         )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ from runtime.llm.script import parse_script
 from runtime.llm.scripted import ScriptedClient
 from runtime.log.hub import Hub
 from runtime.log.log import NewRun
+from runtime.log.memory import MemoryLog
 from runtime.log.publisher import Publisher
 from runtime.recovery.policy import RetryPolicy
 from runtime.stream.chain import Chain, ChainFunction
@@ -54,6 +55,21 @@ def says(
 
 def call(call_id: str, tool: str, **arguments: Any) -> ToolUseBlock:
     return ToolUseBlock(id=call_id, name=tool, input=arguments)
+
+
+@asynccontextmanager
+async def open_bench(interval_s: float = 0.0) -> AsyncIterator[Bench]:
+    """A bench, begun, for the length of the context; ``interval_s``: how long what nobody waits for is held back."""
+    clock = ManualClock()
+    hub = Hub(MemoryLog(clock), clock)
+    await hub.start()
+    publisher = Publisher("test", hub, clock, interval_s=interval_s)
+    await publisher.start()
+    made = Bench(clock, hub, publisher)
+    await made.begin()
+    yield made
+    await publisher.stop()
+    await hub.stop()
 
 
 class Lines:

@@ -157,6 +157,21 @@ def test_detach_prints_the_id_and_leaves(serve_raw: Serve) -> None:
     assert (result.exit_code, result.stdout) == (0, f"{RUN_ID}\n")
 
 
+@pytest.mark.parametrize(
+    ("command", "name", "kind", "other"),
+    [("agents", "ferry", "stage", "row, offline:extractive"), ("tools", "row", "at_most_once", "ferry")],
+)
+def test_agents_and_tools_are_listed(serve_raw: Serve, command: str, name: str, kind: str, other: str) -> None:
+    server = serve_raw(RawServer([]))
+    shown = runner.invoke(app, [command, "--url", server.url])
+    assert shown.exit_code == 0, shown.output
+    [row] = [line for line in shown.stdout.splitlines() if line.startswith(name)]
+    assert kind in row
+    assert other in row
+    found = json.loads(runner.invoke(app, [command, "--url", server.url, "--json"]).stdout)
+    assert [one["name"] for one in found] == [name]
+
+
 def test_runs_and_cancel(serve_raw: Serve) -> None:
     server = serve_raw(RawServer(by_hand.SUCCESS))
     assert "completed" in runner.invoke(app, ["runs", "--url", server.url]).stdout
@@ -275,6 +290,8 @@ def test_help_and_version() -> None:
         "serve",
         "ask",
         "tail",
+        "agents",
+        "tools",
         "runs",
         "resume",
         "cancel",

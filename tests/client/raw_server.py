@@ -13,8 +13,28 @@ from urllib.parse import parse_qs, urlsplit
 from runtime.events.catalog import Event, RunAccepted, RunCompleted, RunInput, TurnDelta
 from runtime.events.codec import encode, public_json
 from runtime.events.envelope import Draft, Stored
+from runtime.generator.contract import AgentEntry, AgentList, ToolEntry, ToolList
 
 RUN_ID = "0b7e9a52-4c1d-4a53-9a55-0f6f6f6f6f6f"
+
+AGENTS = AgentList(
+    agents=[
+        AgentEntry(name="ferry", description="Crosses.", role="stage", tools=["row"], models=["offline:extractive"])
+    ]
+)
+TOOLS = ToolList(
+    tools=[
+        ToolEntry(
+            name="row",
+            title="Row",
+            description="Row over the river.\nSlowly.",
+            icon="",
+            kind="at_most_once",
+            input_schema={"type": "object"},
+            agents=["ferry"],
+        )
+    ]
+)
 
 
 def stored(drafts: Sequence[Draft | Event], *, at: float = 1_700_000_000.0) -> list[Stored]:
@@ -90,6 +110,10 @@ class RawServer:
         elif path == "/v1/runs":
             run = {"run_id": RUN_ID, "state": "completed", "question": "q?", "created_at": 1.7e9}
             _json(writer, 200, {"runs": [run]})
+        elif path == "/v1/agents":
+            _json(writer, 200, AGENTS.model_dump())
+        elif path == "/v1/tools":
+            _json(writer, 200, TOOLS.model_dump())
         elif path == f"/v1/runs/{RUN_ID}/cancel":
             self.cancelled.set()
             _json(writer, 202, {"run_id": RUN_ID, "cancel_requested": True})

@@ -11,8 +11,14 @@ import threading
 import time
 from pathlib import Path
 
-from runtime.errors import ToolFailed
+from runtime.errors import ToolFailed, ToolInDoubt
 from runtime.tools.tool import Citation, ToolContext, ToolResult, tool
+
+
+@tool(isolate=True, kind="at_most_once")
+def loses_touch() -> str:
+    """Ask another server, and lose it."""
+    raise ToolInDoubt("the bank hung up")
 
 
 @tool(isolate=True)

@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from runtime.clock import ManualClock, SystemClock
-from runtime.errors import ToolFailed
+from runtime.errors import ToolFailed, ToolInDoubt
 from runtime.tools.answers import MAX_RESULT_BYTES
 from runtime.tools.invoke import Invocation, LocalToolRunner, ToolRunner
 from runtime.tools.threads import LEFT_BEHIND
@@ -381,3 +381,18 @@ async def test_how_a_call_ended_says_whether_there_may_have_been_an_effect(runne
     fine = await runner.run(add, {"a": 1}, CONTEXT)
     assert [d.ending for d in (unfit, failed, fine)] == ["not_begun", "answered", "answered"]
     assert not any(d.in_doubt for d in (unfit, failed, fine))
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+async def test_tool_that_lost_touch_leaves_its_call_in_doubt(runner: ToolRunner, threaded: bool) -> None:
+    def ask() -> str:
+        """Ask."""
+        raise ToolInDoubt("the bank hung up")
+
+    async def ask_slowly() -> str:
+        """Ask."""
+        return ask()
+
+    done = await runner.run(tool(ask if threaded else ask_slowly), {}, CONTEXT)
+    assert (done.is_error, done.ending, done.in_doubt) == (True, "died", True)
+    assert "the bank hung up" in done.text

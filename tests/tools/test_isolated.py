@@ -57,6 +57,11 @@ def _works(pid: int) -> bool:
         return False
 
 
+async def test_tool_that_lost_touch_leaves_its_call_in_doubt(runner: ToolRunner) -> None:
+    done = await runner.run(tools.loses_touch, {}, CONTEXT)
+    assert (done.is_error, done.ending) == (True, "died")
+
+
 async def test_a_call_has_a_process_of_its_own_and_the_context_of_its_run(runner: ToolRunner) -> None:
     said: list[tuple[str, Any]] = []
     context = ToolContext("r", "s", None, "/data", lambda name, value: said.append((name, value)), "key")

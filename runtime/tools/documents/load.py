@@ -62,7 +62,7 @@ def load(path: Path, name: str, kind: Kind) -> Document:
     stem = PurePosixPath(name).stem
     if kind == "pdf":
         pages = pdf_pages(path)
-        return Document(name, _clean(pages.title).strip() or stem, _paged_lines(pages.texts), pages.problem)
+        return Document(name, clean(pages.title).strip() or stem, _paged_lines(pages.texts), pages.problem)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -70,7 +70,7 @@ def load(path: Path, name: str, kind: Kind) -> Document:
     if _is_binary(data):
         return Document(name, stem, problem="is no text" if PurePosixPath(name).suffix else None)
     text, problem = decode(data, declared=kind == "html")
-    text = _clean(text)
+    text = clean(text)
     if kind == "html":
         page = html_lines(text)
         lines = tuple(Line(number, words, level) for number, (words, level) in enumerate(page.lines, start=1))
@@ -106,7 +106,8 @@ def _is_binary(data: bytes) -> bool:
     return not data.startswith(tuple(mark for mark, _ in _BOMS)) and b"\0" in data[:_SNIFFED]
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """``text`` without characters that no store takes."""
     return text.translate(_UNWANTED)
 
 
@@ -115,7 +116,7 @@ def _first_heading(lines: tuple[Line, ...]) -> str | None:
 
 
 def _paged_lines(texts: tuple[str, ...]) -> tuple[Line, ...]:
-    pairs = ((page, text) for page, whole in enumerate(texts, start=1) for text in _LINE_END.split(_clean(whole)))
+    pairs = ((page, text) for page, whole in enumerate(texts, start=1) for text in _LINE_END.split(clean(whole)))
     return tuple(Line(number, text, page=page) for number, (page, text) in enumerate(pairs, start=1))
 
 

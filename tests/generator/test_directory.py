@@ -1,0 +1,109 @@
+"""What there is, over HTTP; and a hidden tool stays hidden on every way events leave the door."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import ModuleType
+
+import httpx2
+import pytest
+
+from runtime.agents.spec import AgentSpec
+from runtime.bootstrap.system import in_process
+from runtime.config import Settings
+from runtime.tools.tool import tool
+from tests.examples.test_readme import SCRIPT
+
+
+@tool(title="Working days", icon="📅", visible=["planner"])
+def working_days(start: str, end: str) -> int:
+    """Count secret days."""
+    return 22
+
+
+CALENDAR = AgentSpec(name="calendar", description="Counts.", instructions="Count.", tools=("working_days",))
+
+
+@pytest.fixture
+def module() -> str:
+    made = ModuleType("hidden_calendar")
+    vars(made).update(working_days=working_days, CALENDAR=CALENDAR)
+    sys.modules[made.__name__] = made
+    return made.__name__
+
+
+async def served(tmp_path: Path, module: str, *roles: str) -> AsyncIterator[httpx2.AsyncClient]:
+    settings = Settings(
+        model="scripted", script=SCRIPT, modules=(module,), data_dir=tmp_path, log="memory:", viewer_roles=roles
+    )
+    async with in_process(settings) as system:
+        transport = httpx2.ASGITransport(app=system.app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as http:
+            yield http
+
+
+async def ways_out(http: httpx2.AsyncClient) -> dict[str, str]:
+    """The same run as a stream, as pages and as a snapshot."""
+    stream = await http.post("/v1/runs", json={"input": "How many?"}, headers={"Accept": "text/event-stream"})
+    path = stream.headers["location"]
+    pages = await http.get(f"{path}/events", headers={"Accept": "application/json"})
+    again = await http.get(f"{path}/events", headers={"Accept": "text/event-stream"})
+    snapshot = await http.get(path)
+    return {"stream": stream.text, "pages": pages.text, "again": again.text, "snapshot": snapshot.text}
+
+
+async def test_hidden_tool_leaves_on_no_way_and_ids_stay_gapless(tmp_path: Path, module: str) -> None:
+    async for http in served(tmp_path, module):
+        for way, text in (await ways_out(http)).items():
+            assert "working_days" not in text, way
+            assert "2026-03-31" not in text, f"{way}: nor its arguments"
+            if way in ("stream", "again"):
+                ids = [int(line[4:].split(".")[0]) for line in text.splitlines() if line.startswith("id: ")]
+                assert ids == list(range(1, len(ids) + 1))
+                assert '"type":"hidden"' in text
+                assert "event: system" in text
+
+
+async def test_viewer_with_the_role_sees_it(tmp_path: Path, module: str) -> None:
+    async for http in served(tmp_path, module, "planner"):
+        ways = await ways_out(http)
+        for way in ("stream", "pages", "again"):
+            assert '"name":"working_days"' in ways[way], way
+            assert '"icon":"📅"' in ways[way]
+            assert '"type":"hidden"' not in ways[way]
+
+
+async def test_tools_and_agents_are_listed(tmp_path: Path, module: str) -> None:
+    async for http in served(tmp_path, module, "planner"):
+        tools = {one["name"]: one for one in (await http.get("/v1/tools")).json()["tools"]}
+        assert tools["working_days"]["title"] == "Working days"
+        assert tools["working_days"]["icon"] == "📅"
+        assert tools["working_days"]["agents"] == ["calendar"]
+        assert tools["working_days"]["input_schema"]["required"] == ["start", "end"]
+        assert tools["calculate"] | {"input_schema": None, "description": ""} == {
+            "name": "calculate",
+            "title": "Calculator",
+            "description": "",
+            "icon": "",
+            "kind": "read",
+            "input_schema": None,
+            "agents": ["analysis"],
+        }
+        agents = {one["name"]: one for one in (await http.get("/v1/agents")).json()["agents"]}
+        assert agents["calendar"] == {
+            "name": "calendar",
+            "description": "Counts.",
+            "role": "stage",
+            "tools": ["working_days"],
+            "models": ["scripted:add_agent.toml"],
+        }
+        assert agents["planner"]["role"] == "planning"
+
+
+async def test_hidden_tool_is_not_listed(tmp_path: Path, module: str) -> None:
+    async for http in served(tmp_path, module):
+        assert "working_days" not in (await http.get("/v1/tools")).text
+        assert "working_days" not in (await http.get("/v1/agents")).text
+        assert (await http.post("/v1/tools")).status_code == 405
