@@ -37,8 +37,9 @@ class Opened:
         )
 
     def holds(self, quote: str) -> bool:
-        """Whether the words of ``quote`` are read here."""
-        return set(_WORD.findall(quote.casefold())) <= set(_WORD.findall(self.text.casefold()))
+        """Whether the words of ``quote`` are read here; the last one may have been cut where the quote ends."""
+        words = _WORD.findall(quote.casefold())
+        return set(words[:-1] or words) <= set(_WORD.findall(self.text.casefold()))
 
 
 def opened(folder: Path, location: str) -> Opened | None:

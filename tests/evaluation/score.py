@@ -110,5 +110,7 @@ def side_by_side(plan: Plan, agent: str) -> int:
 
 def _plain(text: str) -> str:
     """Without markup and marks, spaces as one, in small letters."""
-    bare = re.sub(r"\[\d+\]|[*_`]", "", text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{NARROW NO-BREAK SPACE}", " "))
+    bare = re.sub(
+        r"\[\d+\]|[*_`]", "", text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{NARROW NO-BREAK SPACE}", " ")
+    )
     return " ".join(bare.split()).casefold()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from runtime.events.brief import Brief, Finding
 from runtime.llm.offline import tasks
 from runtime.llm.offline.extract import Query, choose, likeness, query_of
-from runtime.llm.offline.question import Question, understand
+from runtime.llm.offline.question import Form, Question, understand
 from runtime.llm.offline.sentences import Unit
 from runtime.llm.offline.statements import Report, Statement
 from runtime.llm.offline.words import terms
@@ -31,13 +31,18 @@ def place_of(statement: Statement) -> tuple[str, int]:
 def rank(statements: Sequence[Statement], query: Query, most: int) -> list[Statement]:
     """The statements most relevant to ``query``, best first, twins removed; as given when none fits."""
     candidates = [
-        Unit(s.text, s.source, 1, f"{s.source.title} {s.group}", "", (0, i), "paragraph")
+        Unit(s.text, s.source, 1, f"{s.source.title} {s.group}", _section(s), (0, i), "paragraph")
         for i, s in enumerate(statements)
     ]
     picked = choose(candidates, query, most).picked
     if not picked:
         return list(statements[:most])
     return [statements[scored.unit.order[1]] for scored in picked]
+
+
+def _section(statement: Statement) -> str:
+    """The innermost heading of its title."""
+    return statement.source.title.rpartition(" > ")[2]
 
 
 def grouped(
@@ -76,8 +81,9 @@ def by_topic(brief: Brief, asked: Question, reports: Sequence[tuple[Finding, Rep
 
 
 def topic_query(topic: str, asked: Question) -> Query:
-    """The query for one topic of a question: the side of a comparison is looked up like a definition."""
-    return query_of(topic, "definition" if asked.form == "compare" else understand(topic).form)
+    """The query for one topic of a question: a side of a comparison is looked up like a definition, if no aspect is named."""
+    compared: Form = "plain" if asked.aspect else "definition"
+    return query_of(topic, compared if asked.form == "compare" else understand(topic).form)
 
 
 def _said(statement: Statement, before: Sequence[Statement]) -> bool:

@@ -94,8 +94,17 @@ def choose(candidates: Sequence[Unit], query: Query, most: int) -> Choice:
     scored = _scored([unit for unit in short if len(unit.text.split()) <= _TOO_LONG], query)
     if not scored:
         return Choice((), is_close=False)
-    worth = [one for one in scored if one.score >= _FLOOR * scored[0].score]
+    worth = [one for one in scored if one.score >= _FLOOR * scored[0].score or _is_named_above(one.unit, query)]
     return Choice(tuple(_varied(worth, most)), is_close=_covers(scored[:5], query))
+
+
+def _is_named_above(unit: Unit, query: Query) -> bool:
+    """Whether its heading, or all headings above it, say the topic and nothing else: its section is the answer."""
+    topic = set(query.stems)
+    return topic in (
+        set(terms(unit.section, query.language)),
+        set(terms(f"{unit.source.title} {unit.section}", query.language)),
+    )
 
 
 def _condensed(unit: Unit, query: Query) -> Unit:
@@ -160,10 +169,12 @@ def _merits(unit: Unit, stems: list[str], near: list[str], query: Query) -> floa
 
 
 def _covered(word: str, stems: list[str], near: list[str]) -> float:
-    """A word of the question counts in full when it is said, half when a related one is, or a heading above says it."""
+    """A word of the question counts in full when it is said, less when a heading above says it, or a related one is said."""
     if word in stems:
         return 1.0
-    return 0.5 * (word in near or any(other in stems for other in related([word])))
+    if word in near:
+        return 0.75
+    return 0.5 * any(other in stems for other in related([word]))
 
 
 def _form_merit(unit: Unit, stems: list[str], query: Query) -> float:

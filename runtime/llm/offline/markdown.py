@@ -10,7 +10,6 @@ import csv
 import re
 import textwrap
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 from markdown_it import MarkdownIt
@@ -24,6 +23,8 @@ _PARSER = MarkdownIt("commonmark").enable("table").disable(["entity", "code", "r
 _FENCE = re.compile(r"^\s*(```|~~~)")
 _COLUMNS = re.compile(r"\S {3,}\S")
 _SHORT_CODE_LINES = 3
+_SHORT = 0.75
+"""Share of the longest line below which prose wrapped by hand is rare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +145,13 @@ def _is_heading(piece: str) -> bool:
 
 
 def _is_itemised(lines: list[str], width: int) -> bool:
-    """Whether each line is an item: all begin with a capital, or each was ended though the next word had room in it."""
+    """Whether each line is an item: all begin with a capital, or all but the longest were ended well before its length."""
     if len(lines) < 3:
         return False
-    pairs = list(pairwise(line.strip() for line in lines))
-    if all(_had_room(this, after, width) and not this.endswith((".", ",", ";", "-")) for this, after in pairs):
+    ended = [line.strip() for line in lines if len(line) < width]
+    if len(ended) > 1 and all(len(line) <= _SHORT * width and line[-1:] not in ".,;-–—" for line in ended):
         return True
-    return not any(after[:1].islower() for _, after in pairs) and 0.7 * len(lines) <= sum(
+    return not any(line.strip()[:1].islower() for line in lines[1:]) and 0.7 * len(lines) <= sum(
         line.strip()[:1].isupper() for line in lines
     )
 

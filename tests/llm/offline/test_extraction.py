@@ -62,6 +62,68 @@ def test_lines_of_plain_text_are_not_run_together() -> None:
     assert not any("Set up your machine" in text for text in found)
 
 
+def units_of(text: str, location: str = "a.txt:1", title: str = "a") -> list[str]:
+    return [unit.text for unit in units(Passage(1, location, title, text), 0)]
+
+
+WRAPPED = """KEEPING
+
+Copies
+The archive is copied every night at half past two to the second site in
+Arnsund. Once a week a full copy is written to tape. Tapes are kept for seven
+years in the fireproof room.
+Restoring
+A restore is rehearsed every quarter."""
+
+
+def test_wrapped_text_is_joined_where_the_next_word_had_no_room() -> None:
+    assert units_of(WRAPPED) == [
+        "The archive is copied every night at half past two to the second site in Arnsund.",
+        "Once a week a full copy is written to tape.",
+        "Tapes are kept for seven years in the fireproof room.",
+        "A restore is rehearsed every quarter.",
+    ]
+    found = units(Passage(1, "a.txt:1", "a", WRAPPED.replace("\n\n", "\n")), 0)
+    assert [unit.section for unit in found] == ["KEEPING: Copies"] * 3 + ["Restoring"]
+
+
+def test_lines_that_were_ended_with_room_to_spare_are_items() -> None:
+    text = "lamp meaning\nblue pairing is under way\ngreen a message came\nred the archive cannot be reached at all"
+    assert units_of(text) == text.split("\n")[1:]
+
+
+def test_rows_of_separated_values_are_statements_with_their_first_cell_in_front() -> None:
+    text = "article,price in euro\nSpare battery pack,310\nHandle of brass,12"
+    rows = ["article: price in euro", "Spare battery pack: 310", "Handle of brass: 12"]
+    assert units_of(text, "prices.csv:1") == rows
+    assert units_of(text.replace(",", "\t"), "prices.tsv:1") == rows
+    assert not any(": " in one for one in units_of(text, "prices.txt:1"))
+
+
+def test_what_stands_under_the_topics_own_heading_is_chosen_without_naming_it() -> None:
+    text = "Report before nine in the morning.\n\nFull pay goes on for eight weeks."
+    other = "The sick bay of the ship has two beds and a lamp."
+    found = [
+        *units(Passage(1, "a.md:3", "Leave > Sick leave", text), 0),
+        *units(Passage(2, "b.md:3", "Ship > Rooms", other), 1),
+    ]
+    chosen = [one.unit.text for one in choose(found, query_of("sick leave", "definition"), 5).picked]
+    assert {"Report before nine in the morning.", "Full pay goes on for eight weeks."} <= set(chosen)
+
+
+@pytest.mark.parametrize(
+    ("question", "is_close"),
+    [
+        ("How much does a berth in the marina of Arnsund cost per night", False),
+        ("Which company insures the second site of the archive", True),
+        ("When is the archive copied to the second site", True),
+    ],
+)
+def test_close_is_what_holds_half_of_the_questions_words_in_one_place(question: str, is_close: bool) -> None:
+    found = units(Passage(1, "a.txt:1", "a", WRAPPED.replace("\n\n", "\n")), 0)
+    assert choose(found, query_of(question, "plain"), 5).is_close == is_close
+
+
 def test_condensing_only_deletes_and_keeps_what_limits() -> None:
     assert condense("However, refunds are paid within five days.", lambda _: 0) == "Refunds are paid within five days."
     long = "The log is slower " + "than the queue is " * 8 + "(measured in March) and kept (never in memory) on disk."

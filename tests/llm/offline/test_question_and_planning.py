@@ -61,6 +61,12 @@ def test_later_question_is_told_what_it_means() -> None:
     assert understand("What is a lease? Why does it expire?").topics[1] == "Why does it expire (a lease)"
 
 
+def test_later_question_is_told_the_subject_of_one_that_defines_nothing() -> None:
+    topics = understand("Which lamps does the gateway have and what do they mean?").topics
+    assert topics == ("Which lamps does the gateway have", "what do they mean (lamps gateway)")
+    assert understand("Who signs the lease and how long is the notice?").topics[1] == "how long is the notice"
+
+
 def test_without_documents_there_is_nothing_to_search() -> None:
     assert [todo.agent for todo in plan_for("What is a lease?", has_documents=False).todos] == ["writing"]
 
@@ -96,6 +102,10 @@ def test_any_question_gets_a_plan_of_one_to_five_and_a_title(question: str, has_
         (
             "How does Headrace make sure no token is lost when a process dies?",
             "How does Headrace make sure no token is lost",
+        ),
+        (
+            "List the obligations of tenants and owners under each of the leases we signed in March",
+            "List the obligations of tenants and owners…",
         ),
         ("   ", titling.EMPTY),
     ],
