@@ -9,7 +9,7 @@ from dataclasses import replace
 from runtime.events.brief import Brief, Finding
 from runtime.llm.offline import tasks
 from runtime.llm.offline.extract import Query, choose, likeness, query_of
-from runtime.llm.offline.question import Form, Question, understand
+from runtime.llm.offline.question import Question, understand
 from runtime.llm.offline.sentences import Unit
 from runtime.llm.offline.statements import Report, Statement
 from runtime.llm.offline.words import terms
@@ -81,9 +81,19 @@ def by_topic(brief: Brief, asked: Question, reports: Sequence[tuple[Finding, Rep
 
 
 def topic_query(topic: str, asked: Question) -> Query:
-    """The query for one topic of a question: a side of a comparison is looked up like a definition, if no aspect is named."""
-    compared: Form = "plain" if asked.aspect else "definition"
-    return query_of(topic, compared if asked.form == "compare" else understand(topic).form)
+    """The query for one topic of a question: a side of a comparison is looked up like a definition, if no aspect is named,
+    and only what names it, or stands under a heading that does, is about it."""
+    if asked.form != "compare":
+        return query_of(topic, understand(topic).form)
+    query = query_of(topic, "plain" if asked.aspect else "definition")
+    return replace(query, subject=_subject(topic, asked, query.language))
+
+
+def _subject(topic: str, asked: Question, language: str) -> tuple[str, ...]:
+    """The words that only this side of the comparison has: of two stations their names, not "station"."""
+    own = max((side for side in asked.topics if topic.startswith(side)), key=len, default="")
+    others = {word for side in asked.topics if side != own for word in terms(side, language)}
+    return tuple(word for word in terms(own, language) if word not in others)
 
 
 def _said(statement: Statement, before: Sequence[Statement]) -> bool:

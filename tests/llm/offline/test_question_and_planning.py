@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from runtime.events.brief import Brief
 from runtime.events.plan import Plan
 from runtime.llm.offline import planning, tasks, titling
+from runtime.llm.offline.arrange import topic_query
 from runtime.llm.offline.question import understand
 
 AGENTS = (("research", "searches"), ("analysis", "ranks"), ("writing", "writes"))
@@ -127,3 +128,10 @@ def test_title_names_the_topic(question: str, title: str) -> None:
 )
 def test_topic_is_read_back_from_a_title(title: str, topic: str) -> None:
     assert tasks.topic_of(title, "the question") == topic
+
+
+def test_a_side_of_a_comparison_is_known_by_what_the_others_are_not_called() -> None:
+    asked = understand("Compare the Arnholm station and the Belvik station in terms of rent")
+    assert [topic_query(f"{side} (rent)", asked).subject for side in asked.topics] == [("arnholm",), ("belvik",)]
+    assert topic_query("Search it all", asked).subject == ()
+    assert topic_query("What is a lease", understand("What is a lease? Who signs it?")).subject == ()
