@@ -81,8 +81,10 @@ def by_topic(brief: Brief, asked: Question, reports: Sequence[tuple[Finding, Rep
 
 
 def topic_query(topic: str, asked: Question) -> Query:
-    """The query for one topic of a question: a side of a comparison is looked up like a definition, if no aspect is named,
-    and only what names it, or stands under a heading that does, is about it."""
+    """The query for one topic of a question.
+
+    A side of a comparison is looked up like a definition, if no aspect is named, and must itself be named.
+    """
     if asked.form != "compare":
         return query_of(topic, understand(topic).form)
     query = query_of(topic, "plain" if asked.aspect else "definition")

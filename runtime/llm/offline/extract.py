@@ -62,7 +62,7 @@ class Query:
     stems: tuple[str, ...]
     related: tuple[str, ...]
     subject: tuple[str, ...] = ()
-    """Stems of which a unit, or a heading above it, must have one; empty: it may be about anything."""
+    """Stems of which a unit, a heading above it, or its path must have one; empty: it may be about anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def _scored(candidates: Sequence[Unit], query: Query) -> list[Scored]:
             unit, own[i] + _HEADING_WEIGHT * near[i] + _merits(unit, texts[i], contexts[i], query), frozenset(texts[i])
         )
         for i, unit in enumerate(candidates)
-        if _is_about(texts[i], contexts[i], query) and _is_of(texts[i], contexts[i], query)
+        if _is_about(texts[i], contexts[i], query) and _is_of(unit, texts[i], contexts[i], query)
     ]
     return sorted(found, key=lambda one: (-one.score, one.unit.order))
 
@@ -139,8 +139,11 @@ def _is_about(own: list[str], near: list[str], query: Query) -> bool:
     return (bool(said) and len(both) >= min(2, len(query.stems) - 1)) or set(query.stems) <= set(near)
 
 
-def _is_of(own: list[str], near: list[str], query: Query) -> bool:
-    return not query.subject or not set(query.subject).isdisjoint([*own, *near])
+def _is_of(unit: Unit, own: list[str], near: list[str], query: Query) -> bool:
+    """Whether the subject is named: by the unit, above it, or by its document's path."""
+    if not query.subject:
+        return True
+    return not set(query.subject).isdisjoint([*own, *near, *terms(unit.source.location, query.language)])
 
 
 def _bm25(texts: list[list[str]], query: Query) -> list[float]:

@@ -66,16 +66,13 @@ def blocks(text: str) -> list[Block]:
 
 
 def rows(text: str, delimiter: str) -> list[Block]:
-    """The rows of comma- or tab-separated values, each as a table's."""
-    lines = text.split("\n")
+    """The rows of comma- or tab-separated values, each as a table's; none when a line is not a row of its own."""
+    lines = text.replace("\r", " ").split("\n")
+    if any(line.count('"') % 2 for line in lines) or len(text) >= csv.field_size_limit():
+        return []
     cells = ([cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter))
-    found = [Block("row", _row_text(row), "", line) for line, row in enumerate(cells)] if _is_plain(text) else []
+    found = [Block("row", _row_text(row), "", line) for line, row in enumerate(cells)]
     return [block for block in found if block.text]
-
-
-def _is_plain(text: str) -> bool:
-    """Whether each line is one row: a quoted cell may hold line breaks, and then lines and rows part."""
-    return all(line.count('"') % 2 == 0 for line in text.split("\n"))
 
 
 def _whole_fences(text: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runtime.llm.offline.arrange import topic_query
 from runtime.llm.offline.extract import choose, query_of
 from runtime.llm.offline.passages import Passage, parse_read, parse_search
 from runtime.llm.offline.question import understand
@@ -98,6 +99,25 @@ def test_rows_of_separated_values_are_statements_with_their_first_cell_in_front(
     assert units_of(text, "prices.csv:1") == rows
     assert units_of(text.replace(",", "\t"), "prices.tsv:1") == rows
     assert not any(": " in one for one in units_of(text, "prices.txt:1"))
+
+
+@pytest.mark.parametrize(
+    "text", ['a,"open\nstill, here"', 'a "b" c,1\rd,2', '"', "", ",,,", "x," * 70_000], ids=range(6)
+)
+def test_odd_rows_are_left_out_and_never_an_error(text: str) -> None:
+    assert all(is_traceable(one, text) for one in units_of(text, "a.csv:1"))
+
+
+def test_of_a_comparison_only_what_names_its_side_is_said() -> None:
+    asked = understand("Compare the Arnholm station and the Zork station in terms of rent")
+    found = [
+        *units(Passage(1, "a.md:1", "Arnholm", "The rent of the station is 1000 euro a year."), 0),
+        *units(Passage(2, "zed.md:1", "Zed", "The rent of the Zed station is 90 euro a year."), 1),
+        *units(Passage(3, "arnholm/b.txt:1", "b", "The rent is due for the station in March."), 2),
+    ]
+    arnholm, zork = (choose(found, topic_query(f"{side} (rent)", asked), 5).picked for side in asked.topics)
+    assert {one.unit.source.location for one in arnholm} == {"a.md:1", "arnholm/b.txt:1"}
+    assert zork == ()
 
 
 def test_what_stands_under_the_topics_own_heading_is_chosen_without_naming_it() -> None:
