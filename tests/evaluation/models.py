@@ -47,7 +47,8 @@ def candidate(model: str, data_dir: Path) -> Candidate:
     if model == "local" and not os.environ.get("HEADRACE_GGUF"):
         (data_dir / "models").symlink_to((STOCK / "models").absolute())  # the weights keep their name and place
     settings = Settings(model=model, data_dir=data_dir, log="memory:", planning_timeout_s=300.0)  # type: ignore[arg-type]  # one of MODELS
-    words = {"offline": "offline engine"}.get(model) or model_words(settings).partition(" (")[0].partition(" at ")[0]
+    named = model_words(settings).partition(" (")[0].partition(" at ")[0].removeprefix("local: ")
+    words = "offline engine" if model == "offline" else named
     match model:
         case "offline":
             return Candidate(model, words, settings, 30)

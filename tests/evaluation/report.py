@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.machine import sentence
+from tests.evaluation.models import MODELS
 from tests.evaluation.questions import Question
 from tests.evaluation.results import Result, Totals, totals
 from tests.evaluation.score import Score
@@ -17,6 +18,7 @@ written by it:
 
     make evaluate                  # every model that this machine can run
     make evaluate MODEL=offline    # one; the rows of the others stay
+    make evaluate MODEL=anthropic  # with ANTHROPIC_API_KEY set; a question may spend half a dollar
 
 {held_out} of the questions are held out: their answers are not looked at when something is improved, only their score.
 {unanswerable} have no answer in the documents; right is then to say so. Questions with their answers stand in
@@ -31,6 +33,17 @@ written by it:
 | denied | of the questions with an answer: the text says that there is none |
 | planned | the first plan was valid, and put side by side what the question asks side by side |
 
+"""
+
+MANY = """## Two hundred documents
+
+A folder of the size people have, with known facts in Markdown, text, HTML and PDF:
+
+    python -m tests.evaluation.many /tmp/stations
+    headrace ask "Compare the Arnholm station and the Jorfjell station in terms of pump and rent" --docs /tmp/stations
+
+The index is built while the bar shows how far it is; two research stages search side by side, one for each station; each
+citation opens at its section or page. `tests/evaluation/test_many.py` holds this.
 """
 
 LOCAL = """The local model is SmolLM2 with 135 million parameters. It gives titles, chooses searches and quotes; plan, checks, analysis
@@ -51,8 +64,9 @@ def page(results: Sequence[Result], questions: Sequence[Question], documents: in
         held_out=sum(one.held_out for one in questions),
         unanswerable=sum(one.unanswerable for one in questions),
     )
+    results = sorted(results, key=lambda result: MODELS.index(result.model))
     notes = [text for name, text in (("offline", OFFLINE), ("local", LOCAL)) if any(r.model == name for r in results)]
-    parts = [head + _summary(results), *notes, *(_details(result) for result in results)]
+    parts = [head + _summary(results), *_unmeasured(results), *notes, MANY, *(_details(result) for result in results)]
     return "\n".join(parts)
 
 
@@ -67,6 +81,11 @@ def _summary(results: Sequence[Result]) -> str:
             sums = totals(score for score in result.scores if score.held_out == held)
             rows.append(f"| {result.words} | {sums.questions} {name} | {_cells(sums)} |")
     return "\n".join(rows) + "\n"
+
+
+def _unmeasured(results: Sequence[Result]) -> list[str]:
+    rest = [model for model in MODELS if model not in {result.model for result in results}]
+    return [f"Not measured yet: {', '.join(rest)}.\n"] if rest else []
 
 
 def _cells(sums: Totals) -> str:

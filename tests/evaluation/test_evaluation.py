@@ -12,7 +12,7 @@ from runtime.events.envelope import Envelope
 from runtime.events.fold import RunState, fold_all
 from runtime.events.plan import Plan, Todo
 from tests.evaluation import __main__ as command
-from tests.evaluation.models import MODELS, missing
+from tests.evaluation.models import MODELS, candidate, missing
 from tests.evaluation.opening import opened, opens_right
 from tests.evaluation.pdf import pdf
 from tests.evaluation.questions import DOCUMENTS, Place, Question, questions
@@ -201,6 +201,7 @@ def test_page_shows_right_wrong_and_honest_apart() -> None:
     assert "| OFFLINE | 2 open | 1 of 1 | 0 of 1 | 0 of 0 | 1 of 1 | 0 |" in shown
     assert "| q | yes | **no** |" in shown
     assert "| u (no answer) | yes |  |" in shown
+    assert "Not measured yet: local, anthropic." in shown
 
 
 def test_a_model_that_cannot_run_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,6 +212,14 @@ def test_a_model_that_cannot_run_is_named_with_its_remedy(monkeypatch: pytest.Mo
     with pytest.raises(SystemExit):
         command.main(["gpt"])
     assert "anthropic" in MODELS
+
+
+def test_a_model_that_costs_money_is_asked_within_a_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "not-a-key")
+    assert missing("anthropic") is None
+    chosen = candidate("anthropic", tmp_path)
+    assert (chosen.settings.chosen_model(), chosen.budget_usd) == ("anthropic", 0.5)
+    assert chosen.words.startswith("anthropic: ")
 
 
 def test_a_pdf_is_written_the_same_each_time() -> None:
