@@ -8,7 +8,7 @@ ARGS ?=
 MODEL ?=
 TESTS ?= tests
 
-.PHONY: help setup setup-local demo serve test test-full check format bench docs lock clean
+.PHONY: help setup setup-local demo serve test test-full check format bench evaluate docs lock clean
 
 help: ## these lines
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -67,6 +67,9 @@ format: setup ## put the code into its form
 
 bench: setup ## measure, as ratios side by side; writes benchmarks/latest.json
 	$(BIN)/python -m benchmarks $(ARGS)
+
+evaluate: setup $(if $(filter local,$(MODEL)),setup-local) ## measure the built-in agents' answers; MODEL=offline|local|anthropic; writes docs/evaluation.md
+	$(BIN)/python -m tests.evaluation $(MODEL) $(ARGS)
 
 lock: setup ## write the lock files anew from pyproject.toml
 	uv pip compile -q pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 --no-annotate --no-emit-index-url -o requirements.lock

@@ -31,13 +31,18 @@ def place_of(statement: Statement) -> tuple[str, int]:
 def rank(statements: Sequence[Statement], query: Query, most: int) -> list[Statement]:
     """The statements most relevant to ``query``, best first, twins removed; as given when none fits."""
     candidates = [
-        Unit(s.text, s.source, 1, f"{s.source.title} {s.group}", "", (0, i), "paragraph")
+        Unit(s.text, s.source, 1, f"{s.source.title} {s.group}", _section(s), (0, i), "paragraph")
         for i, s in enumerate(statements)
     ]
     picked = choose(candidates, query, most).picked
     if not picked:
         return list(statements[:most])
     return [statements[scored.unit.order[1]] for scored in picked]
+
+
+def _section(statement: Statement) -> str:
+    """The innermost heading of its title."""
+    return statement.source.title.rpartition(" > ")[2]
 
 
 def grouped(
@@ -76,8 +81,21 @@ def by_topic(brief: Brief, asked: Question, reports: Sequence[tuple[Finding, Rep
 
 
 def topic_query(topic: str, asked: Question) -> Query:
-    """The query for one topic of a question: the side of a comparison is looked up like a definition."""
-    return query_of(topic, "definition" if asked.form == "compare" else understand(topic).form)
+    """The query for one topic of a question.
+
+    A side of a comparison is looked up like a definition, if no aspect is named, and must itself be named.
+    """
+    if asked.form != "compare":
+        return query_of(topic, understand(topic).form)
+    query = query_of(topic, "plain" if asked.aspect else "definition")
+    return replace(query, subject=_subject(topic, asked, query.language))
+
+
+def _subject(topic: str, asked: Question, language: str) -> tuple[str, ...]:
+    """The words that only this side of the comparison has: of two stations their names, not "station"."""
+    own = max((side for side in asked.topics if topic.startswith(side)), key=len, default="")
+    others = {word for side in asked.topics if side != own for word in terms(side, language)}
+    return tuple(word for word in terms(own, language) if word not in others)
 
 
 def _said(statement: Statement, before: Sequence[Statement]) -> bool:

@@ -16,6 +16,8 @@ from runtime.llm.offline.words import key_words, language_of, related, related_a
 
 _HEADING_WEIGHT = 0.4
 _RELATED_WEIGHT = 0.35
+_UNDER = 0.3
+"""For what stands under headings that name the whole topic: there it need not be named again."""
 _FLOOR = 0.5
 """A unit scoring less than this share of the best one is not said."""
 _VARIETY = 0.3
@@ -59,6 +61,8 @@ class Query:
     language: str
     stems: tuple[str, ...]
     related: tuple[str, ...]
+    subject: tuple[str, ...] = ()
+    """Stems of which a unit, a heading above it, or its path must have one; empty: it may be about anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +96,17 @@ def choose(candidates: Sequence[Unit], query: Query, most: int) -> Choice:
     scored = _scored([unit for unit in short if len(unit.text.split()) <= _TOO_LONG], query)
     if not scored:
         return Choice((), is_close=False)
-    worth = [one for one in scored if one.score >= _FLOOR * scored[0].score]
+    worth = [one for one in scored if one.score >= _FLOOR * scored[0].score or _is_named_above(one.unit, query)]
     return Choice(tuple(_varied(worth, most)), is_close=_covers(scored[:5], query))
+
+
+def _is_named_above(unit: Unit, query: Query) -> bool:
+    """Whether its heading, or all headings above it, say the topic and nothing else: its section is the answer."""
+    topic = set(query.stems)
+    return topic in (
+        set(terms(unit.section, query.language)),
+        set(terms(f"{unit.source.title} {unit.section}", query.language)),
+    )
 
 
 def _condensed(unit: Unit, query: Query) -> Unit:
@@ -110,9 +123,11 @@ def _scored(candidates: Sequence[Unit], query: Query) -> list[Scored]:
         return []
     own, near = _bm25(texts, query), _bm25(contexts, query)
     found = [
-        Scored(unit, own[i] + _HEADING_WEIGHT * near[i] + _merits(unit, texts[i], query), frozenset(texts[i]))
+        Scored(
+            unit, own[i] + _HEADING_WEIGHT * near[i] + _merits(unit, texts[i], contexts[i], query), frozenset(texts[i])
+        )
         for i, unit in enumerate(candidates)
-        if _is_about(texts[i], contexts[i], query)
+        if _is_about(texts[i], contexts[i], query) and _is_of(unit, texts[i], contexts[i], query)
     ]
     return sorted(found, key=lambda one: (-one.score, one.unit.order))
 
@@ -122,6 +137,13 @@ def _is_about(own: list[str], near: list[str], query: Query) -> bool:
     said = {*query.stems, *query.related}.intersection(own)
     both = said | set(query.stems).intersection(near)
     return (bool(said) and len(both) >= min(2, len(query.stems) - 1)) or set(query.stems) <= set(near)
+
+
+def _is_of(unit: Unit, own: list[str], near: list[str], query: Query) -> bool:
+    """Whether the subject is named: by the unit, above it, or by its document's path."""
+    if not query.subject:
+        return True
+    return not set(query.subject).isdisjoint([*own, *near, *terms(unit.source.location, query.language)])
 
 
 def _bm25(texts: list[list[str]], query: Query) -> list[float]:
@@ -141,11 +163,10 @@ def _bm25(texts: list[list[str]], query: Query) -> list[float]:
     return [score / best for score in scores] if best > 0 else scores
 
 
-def _merits(unit: Unit, stems: list[str], query: Query) -> float:
+def _merits(unit: Unit, stems: list[str], near: list[str], query: Query) -> float:
     """What BM25 does not see: how much of the question is covered, place, form, and whether it reads well alone."""
-    covered = sum(1.0 if one in stems else 0.5 * any(r in stems for r in related([one])) for one in query.stems) / len(
-        query.stems
-    )
+    covered = sum(_covered(one, stems, near) for one in query.stems) / len(query.stems)
+    under = _UNDER * set(query.stems).issubset(near)
     pairs = set(pairwise(query.stems))
     phrases = len(pairs.intersection(pairwise(stems))) / max(1, len(pairs))
     first_passages = 0.15 / (1 + unit.order[0])
@@ -153,14 +174,23 @@ def _merits(unit: Unit, stems: list[str], query: Query) -> float:
     unreadable = (
         0.3 * bool(_DANGLING.match(unit.text)) + 0.15 * (length < 6) + 0.2 * (length > 60) + 0.1 * (length > 40)
     )
-    return 0.9 * covered + 0.5 * phrases + first_passages + _form_merit(unit, stems, query) - unreadable
+    return 0.9 * covered + 0.5 * phrases + under + first_passages + _form_merit(unit, stems, query) - unreadable
+
+
+def _covered(word: str, stems: list[str], near: list[str]) -> float:
+    """A word of the question counts in full when it is said, less when a heading above says it, or a related one is said."""
+    if word in stems:
+        return 1.0
+    if word in near:
+        return 0.75
+    return 0.5 * any(other in stems for other in related([word]))
 
 
 def _form_merit(unit: Unit, stems: list[str], query: Query) -> float:
     if query.form == "definition":
         return _defines(unit, stems, query)
     if query.form == "why":
-        return 0.3 if _CAUSE.search(unit.text) else 0.0
+        return 0.3 if _CAUSE.search(unit.text) or _CAUSE.search(unit.section) else 0.0
     if query.form == "how":
         return (
             0.1 * bool(_MEANS.search(unit.text)) + 0.1 * (unit.kind in ("bullet", "code")) - 0.1 * (unit.kind == "row")
@@ -185,11 +215,13 @@ def _defines(unit: Unit, stems: list[str], query: Query) -> float:
 
 
 def _covers(best: Sequence[Scored], query: Query) -> bool:
-    """Whether the best units together hold enough of the question's words for it to be the question's subject."""
-    seen = set[str]().union(*(one.stems | set(terms(one.unit.context, query.language)) for one in best))
-    hits = sum(word in seen for word in query.stems)
-    hits += sum(any(word in seen for word in related([one])) for one in query.stems if one not in seen)
-    return hits >= max(1, round(0.5 * len(query.stems)))
+    """Whether one of the best units, with its headings, holds at least half of the question's words: is it about that?"""
+    return any(2 * _held(one, query) >= len(query.stems) for one in best)
+
+
+def _held(one: Scored, query: Query) -> int:
+    near = terms(one.unit.context, query.language)
+    return sum(_covered(word, list(one.stems), near) > 0 for word in query.stems)
 
 
 def _varied(worth: list[Scored], most: int) -> list[Scored]:

@@ -6,6 +6,7 @@ apart is left out; a statement missed does no harm, half a code fence quoted doe
 
 from __future__ import annotations
 
+import csv
 import re
 import textwrap
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ _PARSER = MarkdownIt("commonmark").enable("table").disable(["entity", "code", "r
 _FENCE = re.compile(r"^\s*(```|~~~)")
 _COLUMNS = re.compile(r"\S {3,}\S")
 _SHORT_CODE_LINES = 3
+_SHORT = 0.75
+"""Share of the longest line below which prose wrapped by hand is rare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,16 @@ def blocks(text: str) -> list[Block]:
     return [block for block in found if block.text]
 
 
+def rows(text: str, delimiter: str) -> list[Block]:
+    """The rows of comma- or tab-separated values, each as a table's; none when a line is not a row of its own."""
+    lines = text.replace("\r", " ").split("\n")
+    if any(line.count('"') % 2 for line in lines) or len(text) >= csv.field_size_limit():
+        return []
+    cells = ([cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter))
+    found = [Block("row", _row_text(row), "", line) for line, row in enumerate(cells)]
+    return [block for block in found if block.text]
+
+
 def _whole_fences(text: str) -> str:
     """``text`` without its code fence marks and code when a fence is cut in half, unchanged otherwise."""
     lines = text.split("\n")
@@ -96,13 +109,13 @@ def _row_text(cells: list[str]) -> str:
 def _paragraphs(text: str, heading: str, line: int, kind: Kind) -> list[Block]:
     """Plain text puts headings and items on lines of their own: such lines are parted, wrapped prose is joined."""
     lines = text.split("\n")
-    width = max(map(len, lines))
     if 2 * sum(bool(_COLUMNS.search(one)) for one in lines) > len(lines):
         return []
-    # In wrapped prose few lines begin with a capital; where most do, each line is an item.
-    itemised = len(lines) > 2 and sum(one.strip()[:1].isupper() for one in lines) >= 0.7 * len(lines)
+    width = max(map(len, lines))
+    itemised = _is_itemised(lines, width)
     found: list[Block] = []
     gathered: list[str] = []
+    titles = 0
     for i, this in enumerate(lines):
         if this.lstrip().startswith("|") and this.count("|") > 1:
             # A table whose head lies outside this piece.
@@ -110,17 +123,43 @@ def _paragraphs(text: str, heading: str, line: int, kind: Kind) -> list[Block]:
             continue
         gathered.append(this.strip())
         after = lines[i + 1].strip() if i + 1 < len(lines) else ""
-        if after and not itemised and not _ends_here(this, after, width):
+        if after and not (itemised or _ends_here(this, after, width)):
             continue
         piece = " ".join(gathered)
-        if after and len(piece.split()) < 8 and not re.search(r"[.?!:;,]$", piece):
-            heading = piece
+        if after and titles < 2 and _is_heading(piece):
+            # A heading right below another one stands under it: a title, then its first section.
+            heading = f"{heading}: {piece}" if titles else piece
+            titles += 1
         else:
             found.append(Block(kind, piece, heading, line + i + 1 - len(gathered)))
+            titles = 0
         gathered = []
     return found
 
 
+def _is_heading(piece: str) -> bool:
+    return len(piece.split()) < 8 and not piece[:1].islower() and not re.search(r"[.?!:;,]$", piece)
+
+
+def _is_itemised(lines: list[str], width: int) -> bool:
+    """Whether each line is an item: all begin with a capital, or all but the longest were ended well before its length."""
+    if len(lines) < 3:
+        return False
+    ended = [line.strip() for line in lines if len(line) < width]
+    if len(ended) > 1 and all(len(line) <= _SHORT * width and line[-1:] not in ".,;-–—" for line in ended):
+        return True
+    return not any(line.strip()[:1].islower() for line in lines[1:]) and 0.7 * len(lines) <= sum(
+        line.strip()[:1].isupper() for line in lines
+    )
+
+
+def _had_room(this: str, after: str, width: int) -> bool:
+    """Whether the next line's first word would have fitted: whoever wraps text breaks a line only when it does not."""
+    return len(this) + 1 + len(after.partition(" ")[0]) <= width
+
+
 def _ends_here(this: str, after: str, width: int) -> bool:
-    short = len(this) < 0.6 * width and not re.search(r"[,;–—-]$", this)
-    return after.startswith("|") or (short and after[:1].isupper() and not this.endswith(".")) or this.endswith(":")
+    if after.startswith("|") or this.endswith(":"):
+        return True
+    whole = this.endswith((".", "?", "!")) or (len(this) < 0.6 * width and not re.search(r"[,;–—-]$", this))
+    return whole and after[:1].isupper() and _had_room(this, after, width)

@@ -32,6 +32,10 @@ class Passage:
         at_line = _LINE.match(self.location)
         return at_line[1] if at_line else self.location.partition("#")[0]
 
+    def begins_document(self) -> bool:
+        """Whether it is the document's first."""
+        return self.location.endswith((":1", "#page=1"))
+
     def line(self) -> int | None:
         """Its first line; None for a page."""
         at_line = _LINE.match(self.location)

@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from runtime.llm.offline.words import key_words, language_of
+
 Form = Literal["definition", "how", "why", "compare", "list", "several", "plain"]
 
 MOST_TOPICS = 3
@@ -86,6 +88,8 @@ _DEFINED = re.compile(
     r"|the (?:meaning|definition) of\s+)?(?:the term\s+)?(.+?)(?:\s+(?:mean|do))?$",
     re.IGNORECASE,
 )
+_MOST_ABOUT = 4
+"""Words of a question that tell the next one what it is about."""
 _VAGUE = re.compile(r"\b(?:it|its|they|them|their|this|that|these|those)\b", re.IGNORECASE)
 
 
@@ -144,5 +148,5 @@ def _side(text: str) -> str:
 def _pointed(parts: list[str]) -> list[str]:
     """A later question that says "it" is told what the first one was about."""
     subject = _DEFINED.match(parts[0])
-    about = subject[1] if subject else ""
+    about = subject[1] if subject else " ".join(key_words(parts[0], language_of(parts[0]), _MOST_ABOUT))
     return [f"{part} ({about})" if i and about and _VAGUE.search(part) else part for i, part in enumerate(parts)]

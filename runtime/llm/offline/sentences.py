@@ -9,12 +9,14 @@ from typing import cast
 
 import sentencex  # type: ignore[import-untyped]  # the library has no types
 
-from runtime.llm.offline.markdown import Block, Kind, blocks
+from runtime.llm.offline.markdown import Block, Kind, blocks, rows
 from runtime.llm.offline.passages import Passage
 from runtime.llm.offline.statements import Source, is_traceable
 
 _segment = cast(Callable[[str, str], list[str]], sentencex.segment)
 
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
+"""Suffixes of documents whose lines are rows of a table."""
 _WHOLE_BULLET = 35
 _LONG = 34
 """Words from which a sentence is condensed."""
@@ -40,7 +42,7 @@ class Unit:
     context: str
     """Document title, section heading and the sentence that introduces its list: helps to rank, is never quoted."""
     section: str
-    """The section heading alone."""
+    """The heading it stands under, alone."""
     order: tuple[int, int]
     """Rank of the passage, place in it."""
     kind: Kind
@@ -50,7 +52,9 @@ def units(passage: Passage, rank: int, language: str = "en") -> list[Unit]:
     """All units of a passage, in order. One that could not be traced back to the passage's own words is left out."""
     found: list[Unit] = []
     lead = ""
-    for block in blocks(passage.text):
+    pieces = _blocks(passage)
+    opening = pieces[0].heading if pieces and passage.begins_document() else ""
+    for block in pieces:
         source = Source(_location(passage, block), passage.title)
         texts = [block.text] if block.kind in ("row", "code") else _sentences(block, language)
         if block.kind == "code":
@@ -61,11 +65,17 @@ def units(passage: Passage, rank: int, language: str = "en") -> list[Unit]:
             if text.endswith(":") and block.kind != "code":
                 lead = text
                 continue
-            context = " ".join(filter(None, (passage.title, block.heading, lead)))
-            unit = Unit(text, source, passage.number, context, block.heading, (rank, len(found)), block.kind)
-            if _can_stand_alone(text) and is_traceable(text, passage.text):
+            context = " ".join(dict.fromkeys(filter(None, (passage.title, opening, block.heading, lead))))
+            section = block.heading or passage.title.rpartition(" > ")[2]
+            unit = Unit(text, source, passage.number, context, section, (rank, len(found)), block.kind)
+            if _can_stand_alone(text, block.kind) and is_traceable(text, passage.text):
                 found.append(unit)
     return found
+
+
+def _blocks(passage: Passage) -> list[Block]:
+    delimiter = _DELIMITERS.get(passage.path().rpartition(".")[2].lower())
+    return rows(passage.text, delimiter) if delimiter else blocks(passage.text)
 
 
 def _location(passage: Passage, block: Block) -> str:
@@ -97,7 +107,7 @@ def _with_code(lead: str, code: str) -> str:
     return " ".join([lead, *(f"`{line.strip()}`" for line in code.split("\n") if line.strip())])
 
 
-def _can_stand_alone(text: str) -> bool:
+def _can_stand_alone(text: str, kind: Kind) -> bool:
     """Not a fragment, a title, a question, an unbalanced quotation of code, a ruler or a number column."""
     letters = sum(char.isalpha() for char in text)
     wide = any(ord(char) > 0x2E7F for char in text)
@@ -105,9 +115,10 @@ def _can_stand_alone(text: str) -> bool:
     is_title = (
         len(named) < 9 and text[-1:] not in ".!)`" and sum(word[0].isupper() for word in named) > 0.6 * len(named)
     )
+    prose = 0.3 if kind == "row" else 0.55
     enough = (len(text.split()) >= 4 and not is_title) or (wide and len(text) >= 8)
     return (
-        enough and letters >= 0.55 * len(text.replace(" ", "")) and not text.endswith("?") and text.count("`") % 2 == 0
+        enough and letters >= prose * len(text.replace(" ", "")) and not text.endswith("?") and text.count("`") % 2 == 0
     )
 
 

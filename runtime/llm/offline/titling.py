@@ -6,6 +6,7 @@ import re
 
 from runtime.llm.offline.question import understand
 from runtime.llm.offline.tasks import shorten
+from runtime.llm.offline.words import ENGLISH_FUNCTION_WORDS
 
 LONGEST = 60
 EMPTY = "Empty question"
@@ -28,7 +29,17 @@ def title(question: str) -> str:
     else:
         text = _one(asked.text)
     text = " ".join(text.split())
-    return shorten(text[:1].upper() + text[1:], LONGEST) if text else EMPTY
+    return _cut(text[:1].upper() + text[1:]) if text else EMPTY
+
+
+def _cut(text: str) -> str:
+    """Within the length; a cut does not leave a word at the end that only leads to the next ("… of the")."""
+    if len(text) <= LONGEST:
+        return text
+    words = shorten(text, LONGEST).removesuffix("…").split(" ")
+    while len(words) > 2 and words[-1].casefold().strip(",;:") in ENGLISH_FUNCTION_WORDS:
+        words.pop()
+    return " ".join(words).rstrip(" ,;:-") + "…"
 
 
 def _one(question: str) -> str:

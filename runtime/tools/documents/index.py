@@ -24,7 +24,7 @@ from runtime.tools.documents.passages import Passage, passages
 from runtime.tools.documents.search import search_passages
 from runtime.tools.documents.walk import FileStamp, Problem, Walk, walk
 
-_VERSION = 1
+_VERSION = 2
 """Of the schema and of how documents are cut; an index of another version is built anew."""
 _BUSY_S = 30.0
 _SCHEMA = f"""

@@ -28,6 +28,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_LONGEST_TITLE = 80
 _SNIFFED = 8192
 """Bytes looked at for a NUL, the mark of a binary; git looks at 8,000 (xdiff-interface.c)."""
 
@@ -79,7 +80,8 @@ def load(path: Path, name: str, kind: Kind) -> Document:
     if kind == "markdown":
         lines = _markdown_lines(raw)
         return Document(name, _first_heading(lines) or stem, lines, problem)
-    return Document(name, stem, tuple(Line(number, line) for number, line in enumerate(raw, start=1)), problem)
+    lines = tuple(Line(number, line) for number, line in enumerate(raw, start=1))
+    return Document(name, _first_line(raw) or stem, lines, problem)
 
 
 def decode(data: bytes, *, declared: bool = False) -> tuple[str, str | None]:
@@ -113,6 +115,16 @@ def clean(text: str) -> str:
 
 def _first_heading(lines: tuple[Line, ...]) -> str | None:
     return next((line.text for line in lines if line.level and line.text), None)
+
+
+def _first_line(raw: list[str]) -> str | None:
+    """The title of a plain text: its first line when it stands alone at the margin, is short, and is no sentence."""
+    title = raw[0].rstrip() if raw else ""
+    alone = len(raw) > 1 and not raw[1].strip(" \t=-~*#")
+    is_title = (
+        alone and title[:1].isalnum() and len(title) <= _LONGEST_TITLE and not title.endswith((".", ",", ";", ":"))
+    )
+    return title if is_title else None
 
 
 def _paged_lines(texts: tuple[str, ...]) -> tuple[Line, ...]:

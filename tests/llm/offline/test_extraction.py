@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runtime.llm.offline.arrange import topic_query
 from runtime.llm.offline.extract import choose, query_of
 from runtime.llm.offline.passages import Passage, parse_read, parse_search
 from runtime.llm.offline.question import understand
@@ -60,6 +61,87 @@ def test_lines_of_plain_text_are_not_run_together() -> None:
     found = said("onboarding-notes.md")
     assert "Run the test suite once to see that everything works" in found
     assert not any("Set up your machine" in text for text in found)
+
+
+def units_of(text: str, location: str = "a.txt:1", title: str = "a") -> list[str]:
+    return [unit.text for unit in units(Passage(1, location, title, text), 0)]
+
+
+WRAPPED = """KEEPING
+
+Copies
+The archive is copied every night at half past two to the second site in
+Arnsund. Once a week a full copy is written to tape. Tapes are kept for seven
+years in the fireproof room.
+Restoring
+A restore is rehearsed every quarter."""
+
+
+def test_wrapped_text_is_joined_where_the_next_word_had_no_room() -> None:
+    assert units_of(WRAPPED) == [
+        "The archive is copied every night at half past two to the second site in Arnsund.",
+        "Once a week a full copy is written to tape.",
+        "Tapes are kept for seven years in the fireproof room.",
+        "A restore is rehearsed every quarter.",
+    ]
+    found = units(Passage(1, "a.txt:1", "a", WRAPPED.replace("\n\n", "\n")), 0)
+    assert [unit.section for unit in found] == ["KEEPING: Copies"] * 3 + ["Restoring"]
+
+
+def test_lines_that_were_ended_with_room_to_spare_are_items() -> None:
+    text = "lamp meaning\nblue pairing is under way\ngreen a message came\nred the archive cannot be reached at all"
+    assert units_of(text) == text.split("\n")[1:]
+
+
+def test_rows_of_separated_values_are_statements_with_their_first_cell_in_front() -> None:
+    text = "article,price in euro\nSpare battery pack,310\nHandle of brass,12"
+    rows = ["article: price in euro", "Spare battery pack: 310", "Handle of brass: 12"]
+    assert units_of(text, "prices.csv:1") == rows
+    assert units_of(text.replace(",", "\t"), "prices.tsv:1") == rows
+    assert not any(": " in one for one in units_of(text, "prices.txt:1"))
+
+
+@pytest.mark.parametrize(
+    "text", ['a,"open\nstill, here"', 'a "b" c,1\rd,2', '"', "", ",,,", "x," * 70_000], ids=range(6)
+)
+def test_odd_rows_are_left_out_and_never_an_error(text: str) -> None:
+    assert all(is_traceable(one, text) for one in units_of(text, "a.csv:1"))
+
+
+def test_of_a_comparison_only_what_names_its_side_is_said() -> None:
+    asked = understand("Compare the Arnholm station and the Zork station in terms of rent")
+    found = [
+        *units(Passage(1, "a.md:1", "Arnholm", "The rent of the station is 1000 euro a year."), 0),
+        *units(Passage(2, "zed.md:1", "Zed", "The rent of the Zed station is 90 euro a year."), 1),
+        *units(Passage(3, "arnholm/b.txt:1", "b", "The rent is due for the station in March."), 2),
+    ]
+    arnholm, zork = (choose(found, topic_query(f"{side} (rent)", asked), 5).picked for side in asked.topics)
+    assert {one.unit.source.location for one in arnholm} == {"a.md:1", "arnholm/b.txt:1"}
+    assert zork == ()
+
+
+def test_what_stands_under_the_topics_own_heading_is_chosen_without_naming_it() -> None:
+    text = "Report before nine in the morning.\n\nFull pay goes on for eight weeks."
+    other = "The sick bay of the ship has two beds and a lamp."
+    found = [
+        *units(Passage(1, "a.md:3", "Leave > Sick leave", text), 0),
+        *units(Passage(2, "b.md:3", "Ship > Rooms", other), 1),
+    ]
+    chosen = [one.unit.text for one in choose(found, query_of("sick leave", "definition"), 5).picked]
+    assert {"Report before nine in the morning.", "Full pay goes on for eight weeks."} <= set(chosen)
+
+
+@pytest.mark.parametrize(
+    ("question", "is_close"),
+    [
+        ("How much does a berth in the marina of Arnsund cost per night", False),
+        ("Which company insures the second site of the archive", True),
+        ("When is the archive copied to the second site", True),
+    ],
+)
+def test_close_is_what_holds_half_of_the_questions_words_in_one_place(question: str, is_close: bool) -> None:
+    found = units(Passage(1, "a.txt:1", "a", WRAPPED.replace("\n\n", "\n")), 0)
+    assert choose(found, query_of(question, "plain"), 5).is_close == is_close
 
 
 def test_condensing_only_deletes_and_keeps_what_limits() -> None:

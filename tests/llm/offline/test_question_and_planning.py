@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from runtime.events.brief import Brief
 from runtime.events.plan import Plan
 from runtime.llm.offline import planning, tasks, titling
+from runtime.llm.offline.arrange import topic_query
 from runtime.llm.offline.question import understand
 
 AGENTS = (("research", "searches"), ("analysis", "ranks"), ("writing", "writes"))
@@ -61,6 +62,12 @@ def test_later_question_is_told_what_it_means() -> None:
     assert understand("What is a lease? Why does it expire?").topics[1] == "Why does it expire (a lease)"
 
 
+def test_later_question_is_told_the_subject_of_one_that_defines_nothing() -> None:
+    topics = understand("Which lamps does the gateway have and what do they mean?").topics
+    assert topics == ("Which lamps does the gateway have", "what do they mean (lamps gateway)")
+    assert understand("Who signs the lease and how long is the notice?").topics[1] == "how long is the notice"
+
+
 def test_without_documents_there_is_nothing_to_search() -> None:
     assert [todo.agent for todo in plan_for("What is a lease?", has_documents=False).todos] == ["writing"]
 
@@ -97,6 +104,10 @@ def test_any_question_gets_a_plan_of_one_to_five_and_a_title(question: str, has_
             "How does Headrace make sure no token is lost when a process dies?",
             "How does Headrace make sure no token is lost",
         ),
+        (
+            "List the obligations of tenants and owners under each of the leases we signed in March",
+            "List the obligations of tenants and owners…",
+        ),
         ("   ", titling.EMPTY),
     ],
 )
@@ -117,3 +128,10 @@ def test_title_names_the_topic(question: str, title: str) -> None:
 )
 def test_topic_is_read_back_from_a_title(title: str, topic: str) -> None:
     assert tasks.topic_of(title, "the question") == topic
+
+
+def test_a_side_of_a_comparison_is_known_by_what_the_others_are_not_called() -> None:
+    asked = understand("Compare the Arnholm station and the Belvik station in terms of rent")
+    assert [topic_query(f"{side} (rent)", asked).subject for side in asked.topics] == [("arnholm",), ("belvik",)]
+    assert topic_query("Search it all", asked).subject == ()
+    assert topic_query("What is a lease", understand("What is a lease? Who signs it?")).subject == ()

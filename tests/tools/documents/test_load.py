@@ -96,6 +96,22 @@ def test_passages_are_verbatim_without_empty_lines(tmp_path: Path) -> None:
     assert (found.location, found.title) == ("a.txt:1", "a")
 
 
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("BACKUP PLAN\n\nText.\n", "BACKUP PLAN"),
+        ("Backup plan\n===========\nText.\n", "Backup plan"),
+        ("Backup plan\nText.\n", "a"),  # a line of a paragraph
+        ("This is a sentence.\n\nText.\n", "a"),
+        (f"{'word ' * 20}\n\nText.\n", "a"),
+        ("only this", "a"),
+        ("\n\nText.\n", "a"),
+    ],
+)
+def test_plain_text_is_called_by_a_first_line_that_stands_alone(tmp_path: Path, text: str, title: str) -> None:
+    assert loaded(tmp_path, text, "a.txt", "text").title == title
+
+
 def test_a_line_without_spaces_is_cut(tmp_path: Path) -> None:
     found = list(passages(loaded(tmp_path, "x" * 5000)))
     assert "".join(p.text for p in found) == "x" * 5000
