@@ -113,7 +113,7 @@ def _apply(state: RunState, envelope: Envelope) -> RunState:  # one thought: a t
     event = envelope.event
     match event:
         case ev.RunAccepted():
-            return replace(state, accepted=event, accepted_at=envelope.at)
+            return replace(state, accepted=event, accepted_at=envelope.at, title=event.title)
         case ev.RunStarted():
             return replace(state, status="running", models=event.models, waiting_for=None, started_epoch=event.epoch)
         case ev.RunWaiting():
