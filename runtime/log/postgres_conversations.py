@@ -29,7 +29,9 @@ _GET: Final = f"{_CONVERSATION} AND c.conversation_id = $2"
 _RECENT: Final = f"{_CONVERSATION} AND ($2::bigint IS NULL OR c.place < $2) ORDER BY c.place DESC LIMIT $3"
 _RUNS_OF: Final = f"""
     SELECT {RUN} FROM runs r WHERE r.tenant_id = $1 AND r.conversation_id = $2
-    AND ($3::text IS NULL OR r.n < (SELECT n FROM runs WHERE run_id = $3)) ORDER BY r.n DESC LIMIT $4"""
+    AND ($3::text IS NULL OR r.n < (
+        SELECT n FROM runs WHERE run_id = $3 AND tenant_id = $1 AND conversation_id = $2))
+    ORDER BY r.n DESC LIMIT $4"""
 
 _BEGIN: Final = """
     INSERT INTO conversations (tenant_id, conversation_id, title, created_at, updated_at, place)

@@ -36,7 +36,9 @@ _GET_CONVERSATION: Final = f"{_CONVERSATION} conversation_id = :conversation_id"
 _CONVERSATIONS: Final = f"{_CONVERSATION} (:before IS NULL OR place < :before) ORDER BY place DESC LIMIT :limit"
 _RUNS_OF: Final = f"""
     SELECT {RUN} FROM runs WHERE tenant_id = :tenant_id AND conversation_id = :conversation_id
-    AND (:before IS NULL OR n < (SELECT n FROM runs WHERE run_id = :before)) ORDER BY n DESC LIMIT :limit"""
+    AND (:before IS NULL OR n < (
+        SELECT n FROM runs WHERE run_id = :before AND tenant_id = :tenant_id AND conversation_id = :conversation_id))
+    ORDER BY n DESC LIMIT :limit"""
 _READ: Final = f"{_EVENT} ORDER BY seq LIMIT ?"
 _READ_WITHOUT_DELTAS: Final = f"{_EVENT} AND family <> 'token' ORDER BY seq LIMIT ?"
 
