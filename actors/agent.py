@@ -11,7 +11,7 @@ from actors.placement import hub_name
 from actors.shell import Pulse, Shell, as_actor
 from actors.tool_tasks import ray_tool_runner
 from runtime.agents.agent import Agent as HostedAgent
-from runtime.agents.request import PlanningRequest, PlanningResult, StageLease, StageRequest, StageResult
+from runtime.agents.request import PersonSaid, PlanningRequest, PlanningResult, StageLease, StageRequest, StageResult
 from runtime.bootstrap.control import build_agent
 from runtime.bootstrap.store import build_publisher
 from runtime.clock import SystemClock
@@ -45,8 +45,11 @@ class AgentHost(Shell):
     async def renew(self, leases: Sequence[StageLease]) -> frozenset[StageLease]:
         return await (await self._agent()).renew(leases)
 
-    async def cancel(self, run_id: str) -> None:
-        await (await self._agent()).cancel(run_id)
+    async def say(self, run_id: str, stage: str, said: Sequence[PersonSaid]) -> None:
+        await (await self._agent()).say(run_id, stage, said)
+
+    async def cancel(self, run_id: str, stage: str | None = None) -> None:
+        await (await self._agent()).cancel(run_id, stage)
 
     async def statistics(self) -> dict[str, int]:
         return (await self._agent()).statistics()

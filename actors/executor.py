@@ -41,6 +41,9 @@ class ExecutorHost(Shell):
     async def cancel(self, run_id: str) -> None:
         await (await self._executor()).cancel(run_id)
 
+    async def nudge(self, run_id: str) -> bool:
+        return await (await self._executor()).nudge(run_id)
+
     async def statistics(self) -> dict[str, int]:
         return (await self._executor()).statistics()
 

@@ -19,6 +19,7 @@ from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 from actors.placement import NAMESPACE, agent_names, local_model_name
 from runtime.agents.request import (
     AgentPort,
+    PersonSaid,
     PlanningRequest,
     PlanningResult,
     StageLease,
@@ -27,7 +28,7 @@ from runtime.agents.request import (
 )
 from runtime.config import Settings
 from runtime.errors import AgentLost, HeadraceError, RunCancelled, StoreUnavailable
-from runtime.events.envelope import Stored
+from runtime.events.envelope import Record, Stored
 from runtime.llm.local.address import LocalAddress
 from runtime.log.log import Conversation, Created, Lease, NewRun, Run
 from runtime.log.wire import Append, Appended, CancelledBy, FeedItem
@@ -101,6 +102,9 @@ class HubHandle:
 
     async def cancel(self, run_id: str, by: CancelledBy) -> Run:
         return await self._actor.call("cancel", run_id, by)  # type: ignore[no-any-return]
+
+    async def say(self, run_id: str, name: str, record: Record) -> bool:
+        return await self._actor.call("say", run_id, name, record)  # type: ignore[no-any-return]
 
     async def claim(self, run_id: str | None, *, executor: str) -> list[Run]:
         return await self._actor.call("claim", run_id, executor)  # type: ignore[no-any-return]
@@ -190,8 +194,11 @@ class AgentHandle:
             raise answers[0]
         return frozenset[StageLease]().union(*(known for known in answers if not isinstance(known, BaseException)))
 
-    async def cancel(self, run_id: str) -> None:
-        await self._of(run_id).call("cancel", run_id, timeout_s=2.0)
+    async def say(self, run_id: str, stage: str, said: Sequence[PersonSaid]) -> None:
+        await self._of(run_id).call("say", run_id, stage, list(said), timeout_s=2.0)
+
+    async def cancel(self, run_id: str, stage: str | None = None) -> None:
+        await self._of(run_id).call("cancel", run_id, stage, timeout_s=2.0)
 
     def _of(self, run_id: str) -> NamedActor:
         return self._pool[zlib.crc32(run_id.encode()) % len(self._pool)]
@@ -224,6 +231,9 @@ class ExecutorHandle:
 
     async def cancel(self, run_id: str) -> None:
         await self._actor.call("cancel", run_id, timeout_s=2.0)
+
+    async def nudge(self, run_id: str) -> bool:
+        return await self._actor.call("nudge", run_id, timeout_s=5.0)  # type: ignore[no-any-return]
 
     async def scan(self) -> int:
         """Look for runs nobody owns, now; how many were taken."""

@@ -9,7 +9,7 @@ import ray
 from actors.shell import Pulse, Shell, as_actor
 from runtime.bootstrap.store import build_hub
 from runtime.clock import SystemClock
-from runtime.events.envelope import Stored
+from runtime.events.envelope import Record, Stored
 from runtime.log.log import Conversation, Created, Lease, NewRun, Run
 from runtime.log.wire import Append, Appended, CancelledBy, FeedItem
 
@@ -35,6 +35,10 @@ class StreamHubHost(Shell):
     async def cancel(self, run_id: str, by: CancelledBy) -> Run:
         await self.started()
         return await self._hub.cancel(run_id, by)
+
+    async def say(self, run_id: str, name: str, record: Record) -> bool:
+        await self.started()
+        return await self._hub.say(run_id, name, record)
 
     async def claim(self, run_id: str | None, executor: str) -> list[Run]:
         await self.started()

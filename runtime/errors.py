@@ -26,6 +26,7 @@
     ├── AgentError                  an agent could not do its part
     │   ├── OutputInvalid           the answer does not fit its schema after its repairs
     │   ├── StageFailed             a stage ended without an answer
+    │   ├── Suspended               a person must answer first; nothing is held meanwhile  (retryable)
     │   ├── Parked                  the model wants a longer pause than a stage waits     (retryable)
     │   ├── AgentLost               its process is gone; another goes on from the log     (retryable)
     │   ├── LimitExceeded           the run's budget or its log is used up
@@ -36,6 +37,7 @@
         ├── Superseded              a newer dispatch of this stage exists: stop at once
         ├── RunEnded                the run is over; nothing more may be written
         ├── RunCancelled            a cancel request is recorded: stop at once
+        ├── InputPending            somebody has said something that was not considered: look again
         └── StoreUnavailable        the log cannot be reached                     (retryable)
 
 All constructor arguments are positional and go to ``Exception.__init__``: only so does an error survive its way
@@ -240,6 +242,13 @@ class StageFailed(AgentError):
         self.can_retry = can_retry
 
 
+class Suspended(AgentError):
+    """A stage can go on only when people have answered; everything of it is in the log, and nothing is held meanwhile."""
+
+    code = "suspended"
+    retryable = True
+
+
 class Parked(AgentError):
     """The model asks for a pause of ``wait_s`` seconds, more than a stage waits; its turn is withdrawn, to be tried then."""
 
@@ -319,6 +328,12 @@ class RunCancelled(InternalError):
     """A cancel request is recorded: nothing new may start."""
 
     code = "run_cancelled"
+
+
+class InputPending(InternalError):
+    """Somebody has said something to the run that its owner had not seen: look again, then decide anew."""
+
+    code = "input_pending"
 
 
 class StoreUnavailable(InternalError):

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from runtime.clock import Clock
 from runtime.errors import StoreUnavailable
-from runtime.events.envelope import Stored
+from runtime.events.envelope import Record, Stored
 from runtime.llm.client import Chunk, ModelClient, ModelRequest
 from runtime.log.hub import Hub
 from runtime.log.log import Conversation, Created, Lease, Log, NewRun, Run, Write, Written
@@ -64,6 +64,9 @@ class HubPortal:
 
     async def cancel(self, run_id: str, by: CancelledBy) -> Run:
         return await self._ask(lambda hub: hub.cancel(run_id, by))
+
+    async def say(self, run_id: str, name: str, record: Record) -> bool:
+        return await self._ask(lambda hub: hub.say(run_id, name, record))
 
     async def claim(self, run_id: str | None, *, executor: str) -> list[Run]:
         return await self._ask(lambda hub: hub.claim(run_id, executor=executor))

@@ -10,6 +10,7 @@ import runtime.errors as errors
 from runtime.agents.loop import LoopTools, StageLoop
 from runtime.agents.request import (
     STAGE_LEASE_S,
+    PersonSaid,
     PlanningRequest,
     PlanningResult,
     StageLease,
@@ -36,6 +37,8 @@ class Agent:
         self._chain = chain
         self._working: dict[str, set[asyncio.Task[Any]]] = {}
         self._cancelled: set[asyncio.Task[Any]] = set()
+        self._inboxes: dict[tuple[str, str], list[PersonSaid]] = {}
+        """What people say to each stage while it is worked on."""
         self._leases: dict[StageLease, float] = {}
         """Until when each stage may be worked on, on this process's own clock."""
 
@@ -69,11 +72,17 @@ class Agent:
         self._leases.update(dict.fromkeys(known, until))
         return known
 
-    async def cancel(self, run_id: str) -> None:
-        """Stop everything done for that run."""
+    async def say(self, run_id: str, stage: str, said: Sequence[PersonSaid]) -> None:
+        """Put it before the stage's next turn, if the stage is worked on here."""
+        if (inbox := self._inboxes.get((run_id, stage))) is not None:
+            inbox.extend(said)
+
+    async def cancel(self, run_id: str, stage: str | None = None) -> None:
+        """Stop everything done for that run, or that stage of it."""
         for task in list(self._working.get(run_id, ())):
-            self._cancelled.add(task)
-            task.cancel()
+            if stage is None or task.get_name() == stage:
+                self._cancelled.add(task)
+                task.cancel()
 
     def statistics(self) -> dict[str, int]:
         """Runs under way, and counts since the start."""
@@ -108,13 +117,17 @@ class Agent:
 
     async def _stage(self, request: StageRequest, emitter: Emitter) -> StageResult:
         limit = self._tools.spec.timeout_s
-        loop = StageLoop(self._tools, request, emitter)
+        inbox = self._inboxes[request.run_id, request.stage] = list(request.said)
+        loop = StageLoop(self._tools, request, emitter, inbox)
         try:
             async with asyncio.timeout(limit):
                 return await loop.run()
         except TimeoutError as error:
             await loop.report_interrupted("it was interrupted when the time of its step was over")
             raise errors.StageFailed(f"{self.name} took longer than {limit:g} s", "stage_timeout", 1, True) from error
+        finally:
+            if self._inboxes.get((request.run_id, request.stage)) is inbox:
+                del self._inboxes[request.run_id, request.stage]
 
     async def _planning(self, request: PlanningRequest, emitter: Emitter) -> PlanningResult:
         first = (user(render(request.brief)),)
@@ -135,7 +148,7 @@ class Agent:
 
     async def _tracked(self, run_id: str, lane: Lane, work: Coroutine[Any, Any, T]) -> T:
         """Run ``work`` so that ``cancel`` reaches it, and end only when its events are durable or refused."""
-        task: asyncio.Task[T] = asyncio.ensure_future(work)
+        task: asyncio.Task[T] = asyncio.create_task(work, name=lane.stage)
         self._working.setdefault(run_id, set()).add(task)
         try:
             result = await task

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import runtime.errors as errors
 from runtime.agents.citations import citations_of
-from runtime.agents.request import StageRequest, StageResult
+from runtime.agents.request import PersonSaid, StageRequest, StageResult
 from runtime.agents.tool_calls import LoopTools as LoopTools
 from runtime.agents.tool_calls import StageRecord, ToolCalls
 from runtime.agents.turn import Rung, take_turn
+from runtime.events import catalog as ev
 from runtime.events.brief import render
 from runtime.events.messages import Conversation, Message, dump_conversation, user
 from runtime.llm.client import ModelRequest, ToolSpec
@@ -23,7 +24,11 @@ MAX_PAUSES = 8
 class StageLoop:
     """One dispatch of one stage."""
 
-    def __init__(self, tools: LoopTools, request: StageRequest, emitter: Emitter) -> None:
+    def __init__(
+        self, tools: LoopTools, request: StageRequest, emitter: Emitter, inbox: list[PersonSaid] | None = None
+    ) -> None:
+        """``inbox``: what people say while the stage is worked on; others add to it."""
+        self._inbox = [] if inbox is None else inbox
         self._tools = tools
         self._spec = tools.spec
         self._request = request
@@ -36,7 +41,7 @@ class StageLoop:
         pauses, record = 0, self._record
         self._stop_unless_answering()  # a lost process may have left such a turn behind
         await self._answer_open_calls()
-        while not record.transcript.finished():
+        while await self._hear() or not record.transcript.finished():
             if record.transcript.turns_done >= self._spec.max_turns * (1 + record.transcript.resumes):
                 raise errors.StageFailed(f"no answer after {record.transcript.turns_done} turns", "turn_limit")
             await self._turn()
@@ -48,6 +53,15 @@ class StageLoop:
             if self._request.tools_off:
                 break  # one answer was granted, and this is it
         return await self._finish()
+
+    async def _hear(self) -> bool:
+        """Make what people have said part of the conversation; whether there was anything new."""
+        known = self._record.transcript.delivered
+        new = {said.input: said for said in self._inbox if said.input not in known}
+        self._inbox.clear()
+        if new:
+            await self._record.commit(*(ev.InputDelivered(input=s.input, text=s.text) for s in new.values()))
+        return bool(new)
 
     async def report_interrupted(self, why: str) -> None:
         """Say that the outcome of whatever was under way when ``run`` was stopped for good is unknown."""

@@ -24,6 +24,14 @@ STAGE_LEASE_S = 10.0
 """How long an agent works on a stage that nobody renews: as long as an executor's own lease (JOURNAL.md 1.4)."""
 
 
+class PersonSaid(NamedTuple):
+    """What a person says to a stage while it is worked on."""
+
+    input: str
+    """Its name in the run."""
+    text: str
+
+
 class StageLease(NamedTuple):
     """The right to work on one dispatch of one stage."""
 
@@ -47,6 +55,8 @@ class StageRequest:
     sources: tuple[Source, ...] = ()
     """What earlier stages cited, so that their quotes survive."""
     documents: str | None = None
+    said: tuple[PersonSaid, ...] = ()
+    """What people have said that the conversation does not have yet."""
     tool_calls_left: int = 200
     """What is left of the run's total."""
     tools_off: bool = False
@@ -101,7 +111,8 @@ class AgentPort(Protocol):
     """An agent as control sees it: a process of its own in production, a plain object in tests.
 
     A call returns or raises only after every event of it is durable. Raises StageFailed, ToolCallLimitReached, Fenced,
-    Superseded, RunEnded, RunCancelled, StoreUnavailable, and AgentLost when its process is gone.
+    Superseded, RunEnded, RunCancelled, StoreUnavailable, Suspended when people must answer first, and AgentLost when its
+    process is gone.
     """
 
     async def run_stage(self, request: StageRequest) -> StageResult: ...
@@ -112,6 +123,10 @@ class AgentPort(Protocol):
         """Go on with those stages; answers the ones it is working on."""
         ...
 
-    async def cancel(self, run_id: str) -> None:
-        """Stop everything this agent does for that run: sockets closed, tools told."""
+    async def say(self, run_id: str, stage: str, said: Sequence[PersonSaid]) -> None:
+        """Make that part of the stage's conversation before its next turn; nothing if it is not worked on here."""
+        ...
+
+    async def cancel(self, run_id: str, stage: str | None = None) -> None:
+        """Stop everything this agent does for that run, or that stage of it: sockets closed, tools told."""
         ...

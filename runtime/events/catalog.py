@@ -17,6 +17,18 @@ from runtime.events.base import Family as Family
 from runtime.events.history import Cited as Cited
 from runtime.events.history import Exchange as Exchange
 from runtime.events.history import History as History
+from runtime.events.people_events import (
+    ApprovalGiven as ApprovalGiven,
+)
+from runtime.events.people_events import (
+    ApprovalRequested as ApprovalRequested,
+)
+from runtime.events.people_events import (
+    InputDelivered as InputDelivered,
+)
+from runtime.events.people_events import (
+    InputReceived as InputReceived,
+)
 from runtime.events.planning_events import (
     AgentCompleted as AgentCompleted,
 )
@@ -39,12 +51,6 @@ from runtime.events.planning_events import (
     TitleSet as TitleSet,
 )
 from runtime.events.recovery_events import (
-    ApprovalGiven as ApprovalGiven,
-)
-from runtime.events.recovery_events import (
-    ApprovalRequested as ApprovalRequested,
-)
-from runtime.events.recovery_events import (
     Custom as Custom,
 )
 from runtime.events.recovery_events import (
@@ -61,9 +67,6 @@ from runtime.events.recovery_events import (
 )
 from runtime.events.recovery_events import (
     UsageUpdated as UsageUpdated,
-)
-from runtime.events.run_events import (
-    InputReceived as InputReceived,
 )
 from runtime.events.run_events import (
     Limits as Limits,
@@ -160,6 +163,7 @@ Event = (
     | RunExpired
     | RunCancelRequested
     | InputReceived
+    | InputDelivered
     | AgentStarted
     | AgentCompleted
     | AgentFailed

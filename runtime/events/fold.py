@@ -29,9 +29,31 @@ class StageState:
     """How often it was handed to an agent; the number of the latest."""
     failures: int = 0
     transcript: Transcript = field(default_factory=Transcript)
+    context: str | None = None
+    """What a join hook made of the results it builds on."""
     completed: ev.StageCompleted | None = None
     failed: ev.StageFailed | None = None
+    skipped: ev.StageSkipped | None = None
     citations: tuple[ev.CitationAdded, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What a person was asked, and the answer."""
+
+    requested: ev.ApprovalRequested
+    stage: str | None = None
+    """None: it is about the run's plan."""
+    given: ev.ApprovalGiven | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a person said to the run unasked."""
+
+    received: ev.InputReceived
+    stage: str | None = None
+    """None: it is for every stage from then on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +95,49 @@ class RunState:
     cancel_requested: str | None = None
     """By whom: ``user``, ``disconnect`` or ``shutdown``."""
     waiting_for: str | None = None
+    approvals: dict[str, Approval] = field(default_factory=dict)
+    """What people were asked, by its name."""
+    said: tuple[Said, ...] = ()
+    """What people said unasked, in order."""
+    revisions: int = 0
+    """How often the plan was revised."""
+    paused_s: float = 0.0
+    """How long the run has waited for people so far; its deadline stood still meanwhile."""
+    paused_at: float | None = None
+    """Since when it waits for people."""
     end: ev.RunCompleted | ev.RunFailed | ev.RunCancelled | ev.RunExpired | None = None
 
     @property
     def terminal(self) -> bool:
         return self.status in TERMINAL
+
+    @property
+    def deadline_at(self) -> float:
+        """When the run expires, in seconds since the epoch; while it waits for people this does not come nearer."""
+        limit = self.accepted.limits.deadline_s if self.accepted else 0.0
+        return self.accepted_at + limit + self.paused_s
+
+    def open_approvals(self) -> dict[str, Approval]:
+        """What people have still to answer."""
+        return {name: a for name, a in self.approvals.items() if a.given is None and self._matters(a)}
+
+    @property
+    def suspended(self) -> frozenset[str]:
+        """The stages that cannot go on before a person has answered."""
+        return frozenset(a.stage for a in self.open_approvals().values() if a.stage is not None)
+
+    def _matters(self, approval: Approval) -> bool:
+        stage = self.stages.get(approval.stage) if approval.stage is not None else None
+        return approval.stage is None or (stage is not None and stage.status in ("dispatched", "running"))
+
+    def messages_for(self, stage: str) -> tuple[ev.InputReceived, ...]:
+        """What people said to that stage that its conversation does not have yet."""
+        delivered = self.stages[stage].transcript.delivered
+        return tuple(
+            said.received
+            for said in self.said
+            if said.received.kind == "message" and said.stage in (None, stage) and said.received.input not in delivered
+        )
 
     def outputs(self) -> tuple[ev.StageOutput, ...]:
         """The answers of completed stages, in the plan's order."""
@@ -115,9 +175,12 @@ def _apply(state: RunState, envelope: Envelope) -> RunState:  # one thought: a t
         case ev.RunAccepted():
             return replace(state, accepted=event, accepted_at=envelope.at, title=event.title)
         case ev.RunStarted():
+            paused = state.paused_s + (max(0.0, envelope.at - state.paused_at) if state.paused_at is not None else 0.0)
+            state = replace(state, paused_s=paused, paused_at=None)
             return replace(state, status="running", models=event.models, waiting_for=None, started_epoch=event.epoch)
         case ev.RunWaiting():
-            return replace(state, status="waiting", waiting_for=event.reason)
+            paused_at = envelope.at if event.approvals else None
+            return replace(state, status="waiting", waiting_for=event.reason, paused_at=paused_at)
         case ev.RunCompleted():
             return replace(state, status="completed", end=event)
         case ev.RunFailed():
@@ -141,19 +204,20 @@ def _apply(state: RunState, envelope: Envelope) -> RunState:  # one thought: a t
             return replace(state, title=event.title)
         case ev.GuardrailVerdict():
             return replace(state, verdict=event)
-        case ev.PlanCommitted() | ev.PlanRevised():
-            stages = {todo.id: replace(_stage(state, todo.id, todo), todo=todo) for todo in event.plan.todos}
-            return replace(state, plan=event.plan, stages=stages)
+        case ev.PlanCommitted():
+            return _planned(state, event.plan)
+        case ev.PlanRevised():
+            return replace(_planned(state, event.plan), revisions=state.revisions + 1)
         case ev.StageDispatched() if envelope.stage is None:
             return replace(state, planning_dispatch=event.dispatch)
         case ev.StageDispatched():
             return _with_stage(state, envelope, status="dispatched", dispatch=event.dispatch)
         case ev.StageStarted():
-            return _with_stage(state, envelope, status="running")
+            return _with_stage(state, envelope, status="running", context=event.context)
         case ev.StageCompleted():
             return _with_stage(state, envelope, status="completed", completed=event)
         case ev.StageSkipped():
-            return _with_stage(state, envelope, status="skipped")
+            return _with_stage(state, envelope, status="skipped", skipped=event)
         case ev.StageFailed():
             failures = state.stages[envelope.stage].failures + 1 if envelope.stage in state.stages else 1
             status: StageStatus = "pending" if event.decision == "retry" else "failed"
@@ -173,8 +237,15 @@ def _apply(state: RunState, envelope: Envelope) -> RunState:  # one thought: a t
             return _recovered(state, f"resumed:{event.reason}")
         case ev.RecoveryToolSwitchedOff():
             return _recovered(state, "tool_switched_off")
+        case ev.ApprovalRequested():
+            asked = Approval(event, envelope.stage)
+            return replace(state, approvals={**state.approvals, event.approval: asked})
+        case ev.ApprovalGiven():
+            return _answered(state, event)
+        case ev.InputReceived():
+            return replace(state, said=(*state.said, Said(event, envelope.stage)))
         case (
-            ev.InputReceived()
+            ev.InputDelivered()
             | ev.TurnStarted()
             | ev.TurnDelta()
             | ev.TurnSnapshot()
@@ -183,14 +254,26 @@ def _apply(state: RunState, envelope: Envelope) -> RunState:  # one thought: a t
             | ev.ToolCompleted()
             | ev.ToolOutcomeUnknown()
             | ev.ToolArgumentsInvalid()
-            | ev.ApprovalRequested()
-            | ev.ApprovalGiven()
             | ev.UsageUpdated()
             | ev.Custom()
         ):
             return state
         case _:
             assert_never(event)
+
+
+def _planned(state: RunState, plan: Plan) -> RunState:
+    """The state with that plan; stages that it keeps stand where they stood."""
+    stages = {todo.id: replace(_stage(state, todo.id, todo), todo=todo) for todo in plan.todos}
+    return replace(state, plan=plan, stages=stages)
+
+
+def _answered(state: RunState, given: ev.ApprovalGiven) -> RunState:
+    """The state after a person's answer. The first one counts, and only to exactly what was asked."""
+    asked = state.approvals.get(given.approval)
+    if asked is None or asked.given is not None or asked.requested.arguments_hash != given.arguments_hash:
+        return state
+    return replace(state, approvals={**state.approvals, given.approval: replace(asked, given=given)})
 
 
 def _conversation(state: RunState, envelope: Envelope) -> RunState:

@@ -1,4 +1,4 @@
-"""People, recovery and accounting."""
+"""Recovery and accounting."""
 
 from __future__ import annotations
 
@@ -6,24 +6,6 @@ from typing import Any, Literal
 
 from runtime.events.base import EventData
 from runtime.events.messages import Usage
-
-
-class ApprovalRequested(EventData):
-    """A person must agree to exactly this."""
-
-    type: Literal["approval.requested"] = "approval.requested"
-    family = "object"
-    what: str
-    arguments_hash: str
-
-
-class ApprovalGiven(EventData):
-    """A person agreed."""
-
-    type: Literal["approval.given"] = "approval.given"
-    family = "system"
-    by: str
-    arguments_hash: str
 
 
 class RecoveryRetrying(EventData):

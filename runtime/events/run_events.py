@@ -62,6 +62,8 @@ class RunAccepted(EventData):
     """The conversation's, if it had one: then no other is looked for."""
     history: History = History()
     """What was said in the conversation before: the run answers to this, whatever is said meanwhile."""
+    approve_plan: bool = False
+    """A person must approve the plan before anything of it is done."""
     resumed_from: str | None = None
     """The run whose completed stages this one carries over."""
     schema_version: int = SCHEMA_VERSION
@@ -87,6 +89,8 @@ class RunWaiting(EventData):
     reason: str
     until: float | None = None
     """When it goes on by itself, in seconds since the epoch; None: not by itself."""
+    approvals: tuple[str, ...] = ()
+    """What people are to answer; the run's deadline stands still until one of them is answered."""
 
 
 class RunCompleted(EventData):
@@ -145,11 +149,3 @@ class RunCancelRequested(EventData):
     type: Literal["run.cancel_requested"] = "run.cancel_requested"
     family = "system"
     by: Literal["user", "disconnect", "shutdown"]
-
-
-class InputReceived(EventData):
-    """A person said something to a running run."""
-
-    type: Literal["input.received"] = "input.received"
-    family = "system"
-    text: str

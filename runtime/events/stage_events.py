@@ -28,6 +28,8 @@ class StageStarted(EventData):
     of: int
     title: str
     todo: str
+    context: str | None = None
+    """What a join hook made of the results of the stages it depends on; None: it is given each of them."""
 
 
 class StageCompleted(EventData):
@@ -59,6 +61,8 @@ class StageSkipped(EventData):
     todo: str
     title: str
     reason: str
+    stop: str | None = None
+    """Set when a join hook ended the pipeline here: its reason."""
 
 
 class StageFailed(EventData):

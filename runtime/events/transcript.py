@@ -10,7 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from runtime.events.catalog import (
+    ApprovalGiven,
+    ApprovalRequested,
     Event,
+    InputDelivered,
     RecoveryResumed,
     RecoveryRetrying,
     RecoveryToolSwitchedOff,
@@ -50,6 +53,11 @@ LAST_ANSWER_NOTE = (
 """What an agent is told after its last resume, with its tools off."""
 
 
+def said_note(text: str) -> str:
+    """What an agent is told when a person says something while it works."""
+    return f"The person you work for says: {text}"
+
+
 def switched_off_note(tool: str, failures: int) -> str:
     """What an agent is told of a tool that keeps failing."""
     return (
@@ -81,6 +89,12 @@ class Transcript:
     """Tools whose last calls failed, each with how many in a row."""
     switched_off: frozenset[str] = frozenset()
     """Tools the stage goes on without."""
+    delivered: frozenset[str] = frozenset()
+    """What people have said that is part of it, by name."""
+    asked: tuple[ApprovalRequested, ...] = ()
+    """What people have been asked about the last turn's calls."""
+    answers: tuple[ApprovalGiven, ...] = ()
+    """What they answered."""
     turns_done: int = 0
     """The last turn that was completed."""
     turn: int = 0
@@ -114,6 +128,7 @@ class Transcript:
             usage=self.usage,
             failing=self.failing,
             switched_off=self.switched_off,
+            delivered=self.delivered,
         )
 
     def messages(self) -> Conversation:
@@ -176,6 +191,8 @@ def advance(transcript: Transcript, event: Event, turn: int | None, attempt: int
                 notes=(),
                 called=frozenset(),
                 effects=frozenset(),
+                asked=(),
+                answers=(),
                 open=False,
                 reserved_usd=0.0,
                 turns_done=turn or transcript.turn,
@@ -192,6 +209,13 @@ def advance(transcript: Transcript, event: Event, turn: int | None, attempt: int
             return _ran(transcript, call_id, name, f"The outcome of this call is unknown: {known}", True)
         case ToolArgumentsInvalid(call_id=call_id, message=message):
             return _invalid(transcript, call_id, message)
+        case ApprovalRequested(call_id=str()):
+            return replace(transcript, asked=(*transcript.asked, event))
+        case ApprovalGiven():
+            return replace(transcript, answers=(*transcript.answers, event))
+        case InputDelivered(input=name, text=text):
+            notes = (*transcript.notes, said_note(text))
+            return replace(transcript, notes=notes, delivered=transcript.delivered | {name})
         case RecoveryResumed(reason="tool_call_limit"):
             return replace(transcript, notes=(*transcript.notes, LIMIT_NOTE), resumes=transcript.resumes + 1)
         case RecoveryRetrying(failure="output_invalid", message=message):
@@ -215,6 +239,7 @@ def from_conversation(
     resumes: int,
     failing: tuple[tuple[str, int], ...] = (),
     switched_off: frozenset[str] = frozenset(),
+    delivered: frozenset[str] = frozenset(),
 ) -> Transcript:
     """The transcript of a conversation carried by ``ToolCallLimitReached``: its first message is the agent's brief."""
     last = next_turn - 1
@@ -227,6 +252,7 @@ def from_conversation(
         resumes=resumes,
         failing=failing,
         switched_off=switched_off,
+        delivered=delivered,
     )
 
 

@@ -19,6 +19,8 @@ class RunBook:
         self._run_id = run_id
         self._lock = asyncio.Lock()
         self.state = RunState(run_id=run_id)
+        self.changing = asyncio.Lock()
+        """Held by whoever changes the plan as it stands, until the change is in the log."""
 
     async def refresh(self) -> RunState:
         """Read what is new and fold it; ``state`` then stands before the first event that cannot be read.

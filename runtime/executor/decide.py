@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from runtime.errors import ModelError, by_code
 from runtime.events import catalog as ev
 from runtime.events.fold import RunState
+from runtime.events.plan import Plan
 from runtime.executor.resume import hint_of
 from runtime.log.log import Run
 from runtime.pipeline.builder import Stage, build
@@ -41,7 +42,33 @@ class Done:
     """The run has ended already."""
 
 
-Command = MakePlan | RunStages | Await | Finish | Done
+@dataclass(frozen=True, slots=True)
+class AskForPlan:
+    """Ask a person to approve the plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revise:
+    """Put this plan in the old one's place."""
+
+    plan: Plan
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Do not run these stages, or no longer."""
+
+    stages: tuple[Stage, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitPeople:
+    """Nothing can go on before somebody has answered."""
+
+
+Command = MakePlan | AskForPlan | Revise | RunStages | Skip | Await | AwaitPeople | Finish | Done
 
 
 def decide(
@@ -53,12 +80,29 @@ def decide(
     if state.cancel_requested is not None:
         return Finish(ev.RunCancelled(reason=state.cancel_requested, outputs=state.outputs(), usage=state.usage))
     if _expired(state, now):
-        return Finish(_expiry(state))
+        return Finish(_expiry(state, now))
     if state.verdict is not None and not state.verdict.allowed:
         return Finish(_completed(state, now, "", f"{state.verdict.category}: {state.verdict.reason}", note))
     if state.plan is None:
         return MakePlan()
-    return _next_stages(state, running, now, max_parallel, note)
+    return _of_the_plan(state, now, note) or _next_stages(state, running, now, max_parallel, note)
+
+
+def _of_the_plan(state: RunState, now: float, note: str | None) -> Command | None:
+    """What is to be done before any stage of a plan that a person must approve; None when it may be carried out."""
+    if state.accepted is None or not state.accepted.approve_plan:
+        return None
+    asked = next((a for a in state.approvals.values() if a.requested.kind == "plan"), None)
+    if asked is None:
+        return AskForPlan()
+    if asked.given is None:
+        return AwaitPeople()
+    if not asked.given.approved:
+        words = f"the plan was not approved: {asked.given.text}" if asked.given.text else "the plan was not approved"
+        return Finish(_completed(state, now, "", words, note))
+    if asked.given.plan is not None and state.revisions == 0 and asked.given.plan != state.plan:
+        return Revise(asked.given.plan, "changed by the person who approved it")
+    return None
 
 
 def _next_stages(state: RunState, running: frozenset[str], now: float, max_parallel: int, note: str | None) -> Command:
@@ -68,12 +112,28 @@ def _next_stages(state: RunState, running: frozenset[str], now: float, max_paral
         return Finish(
             stopped if isinstance(stopped, ev.RunFailed) else _completed(state, now, answer_of(state), stopped, note)
         )
+    if dropped := _cancelled_stages(state):
+        return Skip(dropped, "cancelled by a person")
     ready = () if stopped is not None else build(state.plan).ready(state, running, max_parallel=max_parallel)
     if ready:
         return RunStages(ready)
     if running:
         return Await()
+    if state.suspended:
+        return AwaitPeople()
     return Finish(_completed(state, now, answer_of(state), None, note))
+
+
+def _cancelled_stages(state: RunState) -> tuple[Stage, ...]:
+    """The stages that a person wants to end and that have not ended."""
+    assert state.plan is not None  # decide() has planned before
+    named = {said.stage for said in state.said if said.received.kind == "cancel_stage"}
+    pipeline = build(state.plan)
+    return tuple(
+        pipeline.stage(name)
+        for name, stage in state.stages.items()
+        if name in named and stage.status in ("pending", "dispatched", "running")
+    )
 
 
 def answer_of(state: RunState) -> str:
@@ -141,6 +201,8 @@ def _stopped(state: RunState) -> ev.RunFailed | str | None:
             return failure(state, failed.code, message, layer, retryable=retryable)
         if stage.completed is not None and stage.completed.stop is not None:
             return stage.completed.stop
+        if stage.skipped is not None and stage.skipped.stop is not None:
+            return stage.skipped.stop
     return None
 
 
@@ -156,10 +218,17 @@ def _completed(state: RunState, now: float, answer: str, stopped: str | None, no
 
 
 def _expired(state: RunState, now: float) -> bool:
-    return state.accepted is not None and now >= state.accepted_at + state.accepted.limits.deadline_s
+    return state.accepted is not None and (now >= state.deadline_at or _unanswered(state, now))
 
 
-def _expiry(state: RunState) -> ev.RunExpired:
+def _unanswered(state: RunState, now: float) -> bool:
+    """Whether the run has waited for a person as long as it does."""
+    return any(asked.requested.expires_at <= now for asked in state.open_approvals().values())
+
+
+def _expiry(state: RunState, now: float) -> ev.RunExpired:
     seconds = state.accepted.limits.deadline_s if state.accepted else 0
     message = f"The run took longer than its deadline of {seconds:g} s."
+    if _unanswered(state, now):
+        message = "Nobody answered what the run had asked in the time there was for it."
     return ev.RunExpired(message=message, completed=state.outputs(), resume=hint_of(state), usage=state.usage)

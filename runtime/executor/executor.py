@@ -43,6 +43,10 @@ class ExecutorPort(Protocol):
         """Stop that run if it is here; its cancel request is in the log already."""
         ...
 
+    async def nudge(self, run_id: str) -> bool:
+        """A person has said something to that run, which is in the log: look, or claim it if it waited. False: not here."""
+        ...
+
 
 @dataclass(slots=True)
 class _Owned:
@@ -124,6 +128,13 @@ class Executor:
         """Stop that run if it is here."""
         if (owned := self._owned.get(run_id)) is not None:
             await owned.driver.cancel()
+
+    async def nudge(self, run_id: str) -> bool:
+        """Let the run look at what a person has said, if it is here; else try to claim it."""
+        if (owned := self._owned.get(run_id)) is not None:
+            owned.driver.news.set()
+            return True
+        return await self.begin(run_id)
 
     def statistics(self) -> dict[str, int]:
         """Runs owned now, and counts since the start."""

@@ -9,14 +9,29 @@ from typing import Any
 
 import runtime.errors as errors
 from runtime import failpoints
-from runtime.agents.request import STAGE_LEASE_S
+from runtime.agents.request import STAGE_LEASE_S, PersonSaid
 from runtime.events import catalog as ev
+from runtime.events.fingerprint import fingerprint
 from runtime.events.fold import RunState
 from runtime.executor.book import RunBook
-from runtime.executor.decide import Await, Command, Done, Finish, MakePlan, RunStages, decide, failure
+from runtime.executor.decide import (
+    AskForPlan,
+    Await,
+    AwaitPeople,
+    Command,
+    Done,
+    Finish,
+    MakePlan,
+    Revise,
+    RunStages,
+    Skip,
+    decide,
+    failure,
+)
+from runtime.executor.outcome import unknown_outcomes, withdrawal
 from runtime.executor.parking import Parking
 from runtime.executor.race import unless
-from runtime.executor.stage import StageDriver, StageTools, unknown_outcomes, withdrawal
+from runtime.executor.stage import ANSWER_WITHIN_S, StageDriver, StageTools
 from runtime.log.log import LogReader, Run
 from runtime.log.publisher import Lane
 from runtime.orchestrator.orchestrator import OrchestratorPort, PlanRequest
@@ -62,8 +77,12 @@ class RunDriver:
         self._begun = False
         self._planned = False
         self._losses = 0
+        self._told: set[tuple[str, str]] = set()
+        """Which stage's agent was told which of the things people said."""
         self.cancelled = asyncio.Event()
         """Set when a cancel request stands."""
+        self.news = asyncio.Event()
+        """Set when a person has said something."""
 
     async def drive(self) -> None:
         """Until the run has ended, or belongs to someone else. Raises StoreUnavailable: call again, it goes on from the log."""
@@ -93,23 +112,32 @@ class RunDriver:
             state = await self._book.refresh()
             now = self._tools.stages.clock.now()
             self._parked.release(now)
+            await self._pass_on(state)
             command = self._decide(state, now)
             match command:
                 case Done():
-                    return None
-                case Await() | MakePlan() if self._parked and not self._stages:
-                    return await self._wait(state)
+                    return
+                case AwaitPeople() | Await() | MakePlan() if self._idle(command):
+                    if await self._wait(state):
+                        return
                 case MakePlan():
                     await self._plan(state)
+                case AskForPlan():
+                    await self._ask_for_plan(state)
+                case Revise(plan=plan, reason=reason):
+                    await self._emitter().commit(ev.PlanRevised(plan=plan, reason=reason))
                 case RunStages(stages=stages):
                     for stage in stages:
                         self._start(stage)
+                case Skip(stages=stages, reason=reason):
+                    for stage in stages:
+                        await self._skip(stage, reason)
                 case Await():
                     await self._await_stage(state, now)
                 case Finish(event=event):
                     await self._stop_stages()
                     if await self._finish(event):
-                        return None
+                        return
 
     def _decide(self, state: RunState, now: float) -> Command:
         """What is next; parked stages count as under way, but for a run that ends whatever they do."""
@@ -156,12 +184,76 @@ class RunDriver:
             emitter = self._emitter(stage=stage, agent=agent)
             await emitter.commit(withdrawal(transcript, reason), turn=transcript.turn, attempt=transcript.attempt)
 
-    async def _wait(self, state: RunState) -> None:
-        """Give the run up until the first of what is parked may go on; whoever claims it then finds all in the log."""
-        limit = state.accepted.limits.deadline_s if state.accepted else 0.0
-        until, reason = self._parked.next(state.accepted_at + limit)
-        await self._emitter().commit(ev.RunWaiting(reason=reason, until=until), wake_at=until)
+    def _idle(self, command: Command) -> bool:
+        """Whether nothing is under way and nothing can be begun before somebody has answered, or a pause is over."""
+        return isinstance(command, AwaitPeople) or bool(self._parked and not self._stages)
+
+    async def _wait(self, state: RunState) -> bool:
+        """Give the run up until what is parked may go on, or a person has answered; whoever claims it then finds all in the log.
+
+        False: a person has said something meanwhile.
+        """
+        asked = state.open_approvals()
+        expiries = [approval.requested.expires_at for approval in asked.values()]
+        until, reason = self._parked.next(min(expiries, default=state.deadline_at))
+        if asked and not self._parked:
+            reason = "; ".join(approval.requested.what for approval in asked.values())
+        waiting = ev.RunWaiting(reason=reason, until=until, approvals=tuple(asked))
+        try:
+            await self._emitter().commit(waiting, wake_at=until, unless_said_after=state.last_seq)
+        except errors.InputPending:
+            return False
         self._tools.stages.counts.add("run.waiting")
+        return True
+
+    async def _ask_for_plan(self, state: RunState) -> None:
+        """Ask a person to approve exactly this plan."""
+        assert state.plan is not None  # decide() has planned before
+        titles = ", ".join(todo.title for todo in state.plan.todos)
+        await self._emitter().commit(
+            ev.ApprovalRequested(
+                approval="plan",
+                kind="plan",
+                what=f"Approve the plan: {titles}",
+                arguments_hash=fingerprint(state.plan.model_dump(mode="json")),
+                expires_at=self._tools.stages.clock.now() + ANSWER_WITHIN_S,
+            )
+        )
+
+    async def _pass_on(self, state: RunState) -> None:
+        """Tell the agents at work what people have said to their stages; who is not reached hears it with its next dispatch."""
+        for stage in self._stages:
+            said = [one for one in state.messages_for(stage) if (stage, one.input) not in self._told]
+            if not said:
+                continue
+            agent = self._tools.stages.agents[state.stages[stage].todo.agent]
+            try:
+                async with asyncio.timeout(STOP_WITHIN_S):
+                    await agent.say(state.run_id, stage, [PersonSaid(one.input, one.text) for one in said])
+            except (errors.HeadraceError, TimeoutError) as error:
+                _log.warning("run %s stage %s was not told what a person said: %r", state.run_id, stage, error)
+            else:
+                self._told |= {(stage, one.input) for one in said}
+
+    async def _skip(self, stage: Stage, reason: str) -> None:
+        """End a stage that a person does not want: a higher dispatch shuts out whoever works on it."""
+        todo = stage.todo
+        if (task := self._stages.pop(todo.id, None)) is not None:
+            await self._tell(todo.agent, self._tools.stages.agents[todo.agent].cancel(self._run.run_id, todo.id))
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        known = (await self._book.refresh()).stages[todo.id]
+        emitter = self._emitter(stage=todo.id, agent=todo.agent, dispatch=known.dispatch + 1)
+        if known.status != "pending":
+            await emitter.commit(ev.StageDispatched(dispatch=known.dispatch + 1, lease_s=STAGE_LEASE_S))
+            transcript = (await self._book.refresh()).stages[todo.id].transcript
+            for unknown in unknown_outcomes(transcript):
+                await emitter.emit(unknown, turn=transcript.turns_done)
+            if transcript.open:
+                superseded = withdrawal(transcript, "cancelled")
+                await emitter.commit(superseded, turn=transcript.turn, attempt=transcript.attempt)
+        await emitter.commit(ev.StageSkipped(todo=todo.id, title=todo.title, reason=reason))
+        self._tools.stages.counts.add("stage.skipped")
 
     async def _plan(self, state: RunState) -> None:
         accepted = state.accepted
@@ -184,7 +276,7 @@ class RunDriver:
             transcripts={name: agent.transcript for name, agent in state.agents.items()},
         )
         self._planned = True
-        left = max(0.0, state.accepted_at + accepted.limits.deadline_s - self._tools.stages.clock.now())
+        left = max(0.0, state.deadline_at - self._tools.stages.clock.now())
         try:
             if not await unless(self.cancelled, self._tools.orchestrator.plan(request), left + 0.01):
                 await self._cancel_planning()  # the deadline or a cancel request: decide() ends the run
@@ -222,21 +314,23 @@ class RunDriver:
         self._stages[stage.todo.id] = asyncio.create_task(driver.run(), name=name)
 
     async def _await_stage(self, state: RunState, now: float) -> None:
-        """Until a stage ends or the deadline comes; what a stage raised is raised here."""
-        limit = state.accepted.limits.deadline_s if state.accepted else 0.0
-        wake, _ = self._parked.next(state.accepted_at + limit)
+        """Until a stage ends, somebody says something, or the deadline comes; what a stage raised is raised here."""
+        wake, _ = self._parked.next(state.deadline_at)
         left = max(0.0, wake - now) + 0.01
         request = asyncio.ensure_future(self.cancelled.wait())  # an agent that cannot be told must not be waited for
-        either: set[asyncio.Task[Any]] = {request, *self._stages.values()}
+        news = asyncio.ensure_future(self.news.wait())
+        either: set[asyncio.Task[Any]] = {request, news, *self._stages.values()}
         done, _ = await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         request.cancel()
-        for task in done - {request}:
+        news.cancel()
+        self.news.clear()
+        for task in done - {request, news}:
             stage = next(s for s, t in self._stages.items() if t is task)
             del self._stages[stage]
             try:
                 task.result()
-            except errors.RunCancelled:
-                continue  # decide() sees the request in the log
+            except (errors.RunCancelled, errors.Suspended):
+                continue  # decide() sees the request, or what was asked, in the log
             except errors.Parked as parked:
                 self._parked.park(stage, parked, self._tools.stages.clock.now())
             except errors.LimitExceeded as error:
@@ -295,7 +389,8 @@ class RunDriver:
 
     def _emitter(self, stage: str | None = None, agent: str | None = None, dispatch: int | None = None) -> Emitter:
         """A writer of its own for every word of the run itself: one refusal must not shut out the next."""
-        lane = self._tools.stages.publisher.lane(self._run.run_id, self._run.epoch, dispatch=dispatch)
+        fenced_by = stage if dispatch is not None else None
+        lane = self._tools.stages.publisher.lane(self._run.run_id, self._run.epoch, stage=fenced_by, dispatch=dispatch)
         self._lanes.append(lane)
         tools = self._tools.stages
         return Emitter(lane, tools.chain, tools.clock, self._run.run_id, stage=stage, agent=agent)

@@ -8,22 +8,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final
 
 import runtime.errors as errors
 from runtime import failpoints
-from runtime.agents.request import STAGE_LEASE_S, AgentPort, StageRequest, StageResult
+from runtime.agents.request import STAGE_LEASE_S, AgentPort, PersonSaid, StageRequest, StageResult
 from runtime.agents.spec import AgentSpec
 from runtime.clock import Clock
 from runtime.events import catalog as ev
-from runtime.events.fold import RunState, StageState
+from runtime.events.fingerprint import fingerprint
+from runtime.events.fold import RunState
 from runtime.events.messages import load_conversation
 from runtime.events.transcript import Transcript, advance, from_conversation
 from runtime.executor.book import RunBook
 from runtime.executor.leases import StageLeases
+from runtime.executor.outcome import answered_result, finished, joined, outcome, unknown_outcomes, withdrawal
 from runtime.log.publisher import Lane, Publisher
 from runtime.pipeline.builder import Stage, brief_of, sources_of
-from runtime.pipeline.hooks import Continue, Decision, Failure, Finished, Hooks, Retry, Stop
+from runtime.pipeline.hooks import (
+    Ask,
+    Continue,
+    Decision,
+    Failure,
+    Finished,
+    Hooks,
+    Joining,
+    LeaveOut,
+    Retry,
+    Revise,
+    Skip,
+    Stop,
+    Together,
+)
+from runtime.pipeline.revise import revised
 from runtime.recovery.losses import Losses
 from runtime.recovery.policy import LimitPolicy, LossPolicy
 from runtime.stream.chain import Chain
@@ -32,7 +49,11 @@ from runtime.telemetry import Counts, logger
 
 _log = logger("executor")
 
-SUMMARY_CHARACTERS = 200
+ANSWER_WITHIN_S: Final = 7 * 24 * 3600.0
+"""How long a run waits for a person (JOURNAL.md 1.11, 6)."""
+
+MAX_QUESTIONS: Final = 10
+"""A hook may ask about one stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +86,8 @@ class StageDriver:
     async def run(self) -> None:
         """Returns when the stage's outcome is durable.
 
-        Raises the log's refusals, RunCancelled, LimitExceeded, StoreUnavailable, and Parked when there is nothing to do
-        for a while: the stage then stands as the log has it, to be dispatched again.
+        Raises the log's refusals, RunCancelled, LimitExceeded, StoreUnavailable, and Parked or Suspended when there is
+        nothing to do for a while: the stage then stands as the log has it, to be dispatched again.
         """
         try:
             await self._run()
@@ -77,11 +98,16 @@ class StageDriver:
     async def _run(self) -> None:
         state = await self._book.refresh()
         known = state.stages[self._id]
+        joining = await self._join(state) if known.status == "pending" else Together(known.context)
+        if not isinstance(joining, Together):
+            await self._leave_out(joining)
+            return
         dispatch, transcript, tools_off = known.dispatch + 1, known.transcript, False
-        emitter = await self._dispatch(dispatch, first=known.status == "pending")
-        if dispatch > 1:  # an earlier dispatch of this very owner may have left a turn open
+        emitter = await self._dispatch(dispatch, first=known.status == "pending", context=joining.context)
+        state = await self._book.refresh()
+        result = answered_result(state, self._id)  # its agent was done before a hook asked a person
+        if result is None and dispatch > 1:  # an earlier dispatch of this very owner may have left a turn open
             transcript = await self._withdraw(emitter, "redispatched")
-        result: StageResult | None = None
         failure: Failure | None = None
         losses = Losses(self._tools.losses)
         while result is None and failure is None:
@@ -109,16 +135,21 @@ class StageDriver:
             state = await self._book.refresh()
         await self._conclude(emitter, state, result, failure)
 
-    async def _dispatch(self, dispatch: int, *, first: bool) -> Emitter:
+    def _emitter(self, dispatch: int | None) -> Emitter:
         lane = self._tools.publisher.lane(self._book.state.run_id, self._epoch, stage=self._id, dispatch=dispatch)
         self._lanes.append(lane)
-        emitter = Emitter(
-            lane, self._tools.chain, self._tools.clock, lane.run_id, stage=self._id, agent=self._stage.todo.agent
-        )
+        agent = self._stage.todo.agent
+        return Emitter(lane, self._tools.chain, self._tools.clock, lane.run_id, stage=self._id, agent=agent)
+
+    async def _dispatch(self, dispatch: int, *, first: bool, context: str | None = None) -> Emitter:
+        emitter = self._emitter(dispatch)
         events: list[ev.Event] = [ev.StageDispatched(dispatch=dispatch, lease_s=STAGE_LEASE_S)]
         if first:
             stage = self._stage
-            events.append(ev.StageStarted(index=stage.index, of=stage.of, title=stage.todo.title, todo=self._id))
+            begun = ev.StageStarted(
+                index=stage.index, of=stage.of, title=stage.todo.title, todo=self._id, context=context
+            )
+            events.append(begun)
         await emitter.commit(*events)
         return emitter
 
@@ -134,6 +165,7 @@ class StageDriver:
             transcript=transcript,
             sources=sources_of(self._stage, state),
             documents=accepted.input.documents,
+            said=tuple(PersonSaid(said.input, said.text) for said in state.messages_for(self._id)),
             tool_calls_left=max(0, accepted.limits.tool_calls - state.tool_calls),
             tools_off=tools_off,
             lease_s=STAGE_LEASE_S,
@@ -171,6 +203,7 @@ class StageDriver:
             resumes=before.resumes,
             failing=known.failing,
             switched_off=known.switched_off,
+            delivered=known.delivered,
         )
         if policy.may_resume(before.resumes):
             said: ev.Event = ev.RecoveryResumed(
@@ -187,18 +220,22 @@ class StageDriver:
     async def _conclude(
         self, emitter: Emitter, state: RunState, result: StageResult | None, failure: Failure | None
     ) -> None:
+        """Let the post-hooks decide what the stage's end means, and write it. Raises Suspended when they ask a person."""
         stage = state.stages[self._id]
-        done = self._finished(state, stage, result, failure)
+        done = finished(self._stage, state, result, failure)
         decision = await self._decide(done)
+        if isinstance(decision, Ask):
+            decision = await self._ask(emitter, done, decision)
         if isinstance(decision, Retry) and done.failure is None:
             done = replace(done, failure=Failure("output_invalid", decision.reason))
-        event = self._outcome(done, decision, result)
-        usage = ev.UsageUpdated(usage=state.usage)
-        for unknown in unknown_outcomes(stage.transcript):
-            await emitter.emit(unknown, turn=stage.transcript.turns_done)
-        if stage.transcript.open:  # its agent was stopped in mid-turn
-            await self._withdraw(emitter, event.code if isinstance(event, ev.StageFailed) else "stopped")
-        await emitter.commit(event, usage)
+        async with self._book.changing:
+            decision = await self._change_plan(emitter, decision)
+            event = outcome(self._stage, done, decision, result)
+            for unknown in unknown_outcomes(stage.transcript):
+                await emitter.emit(unknown, turn=stage.transcript.turns_done)
+            if stage.transcript.open:  # its agent was stopped in mid-turn
+                await self._withdraw(emitter, event.code if isinstance(event, ev.StageFailed) else "stopped")
+            await emitter.commit(event, ev.UsageUpdated(usage=state.usage))
         failpoints.hit("stage.completed")
         self._tools.counts.add(event.type)
 
@@ -209,74 +246,57 @@ class StageDriver:
             _log.exception("a post-hook failed after stage %s", self._id)
             return Stop(f"a post-hook failed: {type(error).__name__}: {error}")
 
-    def _finished(
-        self, state: RunState, stage: StageState, result: StageResult | None, failure: Failure | None
-    ) -> Finished:
-        assert state.plan is not None  # stages exist only in planned runs
-        assert state.accepted is not None  # the first event of every run
-        return Finished(
-            question=state.accepted.input.question,
-            plan=state.plan,
-            todo=self._stage.todo,
-            index=self._stage.index,
-            completed=frozenset(todo for todo, s in state.stages.items() if s.completed is not None),
-            tries=stage.failures + 1,
-            output=result.text if result else "",
-            citations=stage.citations,
-            failure=failure,
-        )
-
-    def _outcome(
-        self, done: Finished, decision: Decision, result: StageResult | None
-    ) -> ev.StageCompleted | ev.StageFailed:
-        if done.failure is not None or result is None or (isinstance(decision, Stop) and not done.output.strip()):
-            failure = done.failure or Failure("output_invalid", "the answer was empty")
-            return ev.StageFailed(
-                todo=self._id,
-                title=self._stage.todo.title,
-                code=failure.code,
-                message=failure.message,
-                attempts=done.tries,
-                decision=_word(decision),
+    async def _ask(self, emitter: Emitter, done: Finished, question: Ask) -> Stop:
+        """Ask a person what a hook wants to know: raises Suspended once the question stands. Stops who asks too often."""
+        asked = len(done.answers) + 1
+        if asked > MAX_QUESTIONS:
+            return Stop(f"a post-hook asked more than {MAX_QUESTIONS} times about one step")
+        await emitter.commit(
+            ev.ApprovalRequested(
+                approval=f"{self._id}.{asked}",
+                kind="question",
+                what=question.question,
+                arguments_hash=fingerprint(question.question),
+                expires_at=self._tools.clock.now() + ANSWER_WITHIN_S,
+                options=question.options,
+                reason=f"asked after step {self._stage.todo.title!r}",
             )
-        return ev.StageCompleted(
-            index=self._stage.index,
-            of=self._stage.of,
-            title=self._stage.todo.title,
-            todo=self._id,
-            output=result.text,
-            summary=_summary(result.text),
-            context=decision.context if isinstance(decision, Continue) else result.text,
-            tool_calls=result.tool_calls,
-            partial=result.partial,
-            stop=decision.reason if isinstance(decision, Stop) else None,
         )
+        raise errors.Suspended(f"stage {self._id} waits for an answer")
 
+    async def _change_plan(self, emitter: Emitter, decision: Decision) -> Decision:
+        """Write what a hook changes of the plan, before the stage's end: should we be lost in between, the hook runs again."""
+        if not isinstance(decision, Skip | Revise):
+            return decision
+        state = await self._book.refresh()
+        if isinstance(decision, Revise):
+            try:
+                plan = revised(state, decision, self._tools.specs)
+            except ValueError as error:
+                return Stop(f"a post-hook's change of the plan cannot be used: {error}")
+            if plan != state.plan:
+                await emitter.commit(ev.PlanRevised(plan=plan, reason=decision.reason))
+        else:
+            for name in decision.todos:
+                if name in state.stages and state.stages[name].status == "pending":
+                    todo = state.stages[name].todo
+                    skipped = ev.StageSkipped(todo=name, title=todo.title, reason=decision.reason)
+                    await emitter.at(name, todo.agent).commit(skipped)
+        return Continue(decision.context)
 
-def withdrawal(transcript: Transcript, reason: str) -> ev.TurnSuperseded:
-    """The open turn of a lost process, withdrawn. All it held back counts as spent: nobody can say how far it came."""
-    return ev.TurnSuperseded(
-        reason=reason, released_cost_usd=transcript.reserved_usd, spent_cost_usd=transcript.reserved_usd
-    )
+    async def _join(self, state: RunState) -> Joining:
+        """What the stage is told of the several stages it builds on."""
+        if len(self._stage.todo.depends_on) < 2:
+            return Together()
+        try:
+            return await self._tools.hooks.join(joined(self._stage, state))
+        except Exception as error:  # a user's hook: as in _decide
+            _log.exception("a join hook failed before stage %s", self._id)
+            return Stop(f"a join hook failed: {type(error).__name__}: {error}")
 
-
-def unknown_outcomes(transcript: Transcript) -> list[ev.ToolOutcomeUnknown]:
-    """What must be said of tool calls that may have had an effect when nobody is left who could learn of it."""
-    known = "it had begun, and the step ended before its outcome was known"
-    return [ev.ToolOutcomeUnknown(call_id=use.id, name=use.name, known=known) for use in transcript.in_doubt()]
-
-
-def _word(decision: Decision) -> Literal["continue", "retry", "stop"]:
-    match decision:
-        case Continue():
-            return "continue"
-        case Retry():
-            return "retry"
-        case Stop():
-            return "stop"
-
-
-def _summary(text: str) -> str:
-    """The first line with words in it, for lists."""
-    line = next((line.strip("#*- \t") for line in text.splitlines() if line.strip("#*- \t")), "")
-    return line if len(line) <= SUMMARY_CHARACTERS else line[: SUMMARY_CHARACTERS - 1] + "…"
+    async def _leave_out(self, joining: LeaveOut | Stop) -> None:
+        stop = joining.reason if isinstance(joining, Stop) else None
+        todo = self._stage.todo
+        skipped = ev.StageSkipped(todo=todo.id, title=todo.title, reason=joining.reason, stop=stop)
+        await self._emitter(dispatch=None).commit(skipped)
+        self._tools.counts.add(skipped.type)

@@ -82,6 +82,7 @@ def admit(
         grace_s=body.grace_s,
         title=before.title,
         history=before.history,
+        approve_plan=body.approve_plan,
     )
     named = None if key is None else (key, fingerprint(body))
     new = new_run(accepted, (), run_id=run_id, now=now, key=named, day_budget_usd=day_budget_usd)

@@ -25,6 +25,7 @@ from runtime.generator.contract import (
     ConversationView,
     EventPage,
     Healthy,
+    InputAccepted,
     Readiness,
     RunAcceptedBody,
     RunList,
@@ -35,7 +36,7 @@ from runtime.generator.door import Door
 from runtime.generator.edge import Edge, RequestIds, request_id_of
 from runtime.generator.operations import Answer, Operation, Parameter, by_path, openapi
 from runtime.generator.problems import STORE_RETRY_S, Refusal, answer, retry_after
-from runtime.generator.requests import CreateRun, ResumeRun
+from runtime.generator.requests import CreateRun, PersonInput, ResumeRun
 from runtime.generator.runs import MAX_LIST, MAX_PAGE, RunRoutes, Team
 from runtime.generator.stream import OpenStreams
 from runtime.ids import IdSource
@@ -147,6 +148,8 @@ Ask, and read later:
   curl -N {url}/v1/runs/RUN_ID/events -H 'Last-Event-ID: 17.1'
   curl -X POST {url}/v1/runs/RUN_ID/cancel
   curl -X POST {url}/v1/runs/RUN_ID/resume
+  curl {url}/v1/runs/RUN_ID/input -H 'Content-Type: application/json' \\
+       -d '{{"type": "message", "text": "Keep it short."}}'
 
 Ask on, in the same conversation: add "conversation_id", which every run tells.
   curl {url}/v1/conversations/CONVERSATION_ID
@@ -166,6 +169,7 @@ def _run_operations(runs: RunRoutes) -> tuple[Operation, ...]:
     events = Answer(200, "The events: live, or a page of them.", {SSE: None, JSON: EventPage})
     read = Answer(204, "The run is finished, and read to its end.", {})
     resumed = Answer(201, "The new run exists.", {JSON: RunAcceptedBody}, ("Location", "X-Run-Id"))
+    said = Answer(202, "It is recorded.", {JSON: InputAccepted})
     cancelled = Answer(202, "The request is recorded; what was completed stays.", {JSON: CancelAccepted})
     path = "/v1/runs/{run_id}"
     creation = (406, 408, 409, 413, 415, 422, 429, 503)
@@ -195,6 +199,17 @@ def _run_operations(runs: RunRoutes) -> tuple[Operation, ...]:
         ),
         Operation(
             "POST", path + "/cancel", "cancelRun", "End a run", runs.cancel, (cancelled,), (404, 409, 503), (_RUN_ID,)
+        ),
+        Operation(
+            "POST",
+            path + "/input",
+            "sayToRun",
+            "Approve, answer, steer, or end one step",
+            runs.say,
+            (said,),
+            (404, 408, 409, 413, 415, 422, 503),
+            (_RUN_ID, _KEY),
+            PersonInput,
         ),
         Operation(
             "POST",

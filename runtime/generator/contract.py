@@ -26,6 +26,7 @@ class Links(Body):
     self: str
     events: str
     cancel: str
+    input: str
     resume: str | None = None
     """Where the run is resumed from; only once it has ended."""
 
@@ -41,6 +42,15 @@ class RunAcceptedBody(Body):
     resumed_from: str | None = None
     """The run whose completed steps this one carries over."""
     on_disconnect: OnDisconnect
+    links: Links
+
+
+class InputAccepted(Body):
+    """What was said is recorded; the stream tells what comes of it."""
+
+    run_id: str
+    name: str
+    """Under which it is recorded in the run."""
     links: Links
 
 
@@ -206,6 +216,29 @@ class BudgetView(Body):
     spent_usd: float
 
 
+class ApprovalView(Body):
+    """What a person was asked, and the answer."""
+
+    approval: str
+    kind: Literal["plan", "tool", "question"]
+    what: str
+    stage: str | None
+    name: str | None
+    """Of a tool."""
+    arguments: dict[str, Any] | None
+    """Of a tool's call."""
+    reason: str
+    options: list[str]
+    arguments_hash: str
+    expires_at: float
+    open: bool
+    """It waits for an answer."""
+    approved: bool | None = None
+    """None: not answered."""
+    text: str = ""
+    """The answer, or why it was refused."""
+
+
 class RunSnapshot(Body):
     """The state of a run: a fold of its log, tokens left out."""
 
@@ -226,6 +259,8 @@ class RunSnapshot(Body):
     note: str | None = None
     """What a reader must know about the answer, such as which model made it."""
     waiting_for: str | None = None
+    approvals: list[ApprovalView] = []
+    """What people were asked."""
     cancel_requested: bool = False
     usage: Usage
     """Of this run alone: what was carried over is not counted again."""

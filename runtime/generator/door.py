@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Literal, Protocol
 
-from runtime.events.envelope import Stored
+from runtime.events.envelope import Record, Stored
 from runtime.log.log import Conversation, Created, NewRun, Run
 
 
@@ -57,6 +57,13 @@ class Door(Protocol):
 
     async def cancel(self, run_id: str, by: Literal["user", "disconnect", "shutdown"]) -> Run:
         """Commit a cancel request and tell the owner; repeating it changes nothing.
+
+        Raises NotFound, Conflict('...', 'run_finished').
+        """
+        ...
+
+    async def say(self, run_id: str, name: str, record: Record) -> bool:
+        """Commit what a person says, once for each ``name``, and tell its owner; False when it was said before.
 
         Raises NotFound, Conflict('...', 'run_finished').
         """

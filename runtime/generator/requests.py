@@ -5,9 +5,9 @@ Requests are closed and strict: an unknown field, ``"5"`` for 5 or ``true`` for 
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, RootModel, field_validator
 
 from runtime.events.plan import Identifier, Plan
 from runtime.generator.contract import Body, OnDisconnect
@@ -35,6 +35,8 @@ class CreateRun(Body):
     """How long the run may take."""
     budget_usd: Budget | None = None
     """US dollars the run may spend on models; no limit of its own when left out."""
+    approve_plan: bool = False
+    """Wait for a person to approve the plan before anything of it is done."""
     metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)] = {}
     """The caller's own notes; kept with the run, never read by it."""
 
@@ -60,3 +62,54 @@ class ResumeRun(Body):
     on_disconnect: OnDisconnect | None = None
     """Default: ``cancel`` when the answer is a stream, ``continue`` when it is a 201."""
     grace_s: Grace | None = None
+
+
+Text = Annotated[str, Field(min_length=1, max_length=20_000, json_schema_extra={"pattern": r"\S"})]
+ApprovalName = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Approve(Body):
+    """An answer to ``approval.requested``: yes, no, or (of a plan) something else."""
+
+    type: Literal["approve"]
+    approval: ApprovalName
+    """Which one: its ``approval``."""
+    arguments_hash: Annotated[str, Field(min_length=1, max_length=64)]
+    """What exactly is agreed to: its ``arguments_hash``."""
+    approved: bool = True
+    text: Annotated[str, Field(max_length=20_000)] = ""
+    """Why not, when it is refused."""
+    plan: Plan | None = None
+    """Of a plan: what is to be done instead."""
+
+
+class AnswerQuestion(Body):
+    """An answer to a question of an agent or a hook."""
+
+    type: Literal["answer"]
+    approval: ApprovalName
+    text: Text
+
+
+class SayMessage(Body):
+    """Something the agents should know: part of their conversation with their next turn."""
+
+    type: Literal["message"]
+    text: Text
+    stage: Identifier | None = None
+    """Only for this step; for all that is still to be done when left out."""
+
+
+class CancelStage(Body):
+    """End one step; the run goes on without it."""
+
+    type: Literal["cancel_stage"]
+    stage: Identifier
+    text: Annotated[str, Field(max_length=2000)] = ""
+    """Why."""
+
+
+class PersonInput(
+    RootModel[Annotated[Approve | AnswerQuestion | SayMessage | CancelStage, Field(discriminator="type")]]
+):
+    """What a person says to an unfinished run."""

@@ -14,19 +14,20 @@ from starlette.types import ASGIApp
 from runtime.clock import Clock
 from runtime.config import Settings
 from runtime.errors import Busy, Conflict, NotFound, StoreUnavailable
-from runtime.events.codec import UnknownEvent, public_json
+from runtime.events.codec import UnknownEvent, encode, public_json
 from runtime.events.envelope import Stored
 from runtime.generator.accept import JSON, SSE, choose
 from runtime.generator.admission import TENANT, admit, documents_folder, idempotency_key
 from runtime.generator.body import parse_json, read_body, validate
-from runtime.generator.contract import CancelAccepted, RunAcceptedBody, RunList, RunSummary
+from runtime.generator.contract import CancelAccepted, InputAccepted, RunAcceptedBody, RunList, RunSummary
 from runtime.generator.door import Door
 from runtime.generator.following import FIRST, look_back
 from runtime.generator.problems import Refusal, retry_after
 from runtime.generator.query import limit_of
-from runtime.generator.requests import CreateRun, ResumeRun
+from runtime.generator.requests import CreateRun, PersonInput, ResumeRun
 from runtime.generator.respond import NO_STORE, as_json
 from runtime.generator.resume import fork
+from runtime.generator.say import name_of, saying, stands
 from runtime.generator.snapshot import links_of, read_state, snapshot_of
 from runtime.generator.sse import Cursor, check_cursor, cursor_of, read_cursor
 from runtime.generator.stream import EventStream, OpenStreams
@@ -157,6 +158,21 @@ class RunRoutes:
         run = await self._run(request)
         await self._door.cancel(run.run_id, "user")
         return as_json(CancelAccepted(run_id=run.run_id, links=links_of(run.run_id)), 202)
+
+    async def say(self, request: Request) -> ASGIApp:
+        """``POST /v1/runs/{run_id}/input``: 202 when it is recorded."""
+        key = idempotency_key(request.headers.getlist("idempotency-key"))
+        run = await self._run(request)
+        body = validate(PersonInput, parse_json(await read_body(request, max_bytes=self._settings.max_body_bytes)))
+        agents = await asyncio.to_thread(self._team)
+        state, _ = await read_state(self._door, run.run_id)
+        said = saying(state, body, agents=agents, name=name_of(key, self._new_id()))
+        record = encode(said.draft, run.run_id, self._clock.now())
+        if not await self._door.say(run.run_id, said.name, record):
+            state, _ = await read_state(self._door, run.run_id)
+            if not stands(state, said):
+                raise Conflict("Something else was said under this name already.", "already_answered")
+        return as_json(InputAccepted(run_id=run.run_id, name=said.name, links=links_of(run.run_id)), 202)
 
     async def _run(self, request: Request) -> Run:
         """The run in the path. Whatever is wrong with the id, the answer is the same."""

@@ -8,6 +8,7 @@ from runtime.events.fold import RunState, StageState, fold
 from runtime.executor.resume import hint_of, next_stage
 from runtime.generator.contract import (
     AgentView,
+    ApprovalView,
     BudgetView,
     CitationView,
     Guardrail,
@@ -57,7 +58,7 @@ def links_of(run_id: str, *, ended: bool = False) -> Links:
     """The paths of a run; an ended one can be resumed from."""
     path = f"/v1/runs/{run_id}"
     resume = f"{path}/resume" if ended else None
-    return Links(self=path, events=f"{path}/events", cancel=f"{path}/cancel", resume=resume)
+    return Links(self=path, events=f"{path}/events", cancel=f"{path}/cancel", input=f"{path}/input", resume=resume)
 
 
 def snapshot_of(run: Run, state: RunState, cursor: Cursor, *, now: float) -> RunSnapshot:
@@ -83,6 +84,7 @@ def snapshot_of(run: Run, state: RunState, cursor: Cursor, *, now: float) -> Run
         stopped=end.stopped if isinstance(end, ev.RunCompleted) else None,
         note=end.note if isinstance(end, ev.RunCompleted) else None,
         waiting_for=state.waiting_for,
+        approvals=[_approval(state, name) for name in state.approvals],
         cancel_requested=run.cancel_requested or state.cancel_requested is not None,
         usage=state.usage,
         budget=_budget(run),
@@ -111,6 +113,26 @@ def _plan(state: RunState) -> list[TodoView] | None:
         TodoView(**stage.todo.model_dump(), status=stage.status, failures=stage.failures)
         for stage in state.stages.values()
     ]
+
+
+def _approval(state: RunState, name: str) -> ApprovalView:
+    asked = state.approvals[name]
+    requested, given = asked.requested, asked.given
+    return ApprovalView(
+        approval=name,
+        kind=requested.kind,
+        what=requested.what,
+        stage=asked.stage,
+        name=requested.name,
+        arguments=requested.arguments,
+        reason=requested.reason,
+        options=list(requested.options),
+        arguments_hash=requested.arguments_hash,
+        expires_at=requested.expires_at,
+        open=name in state.open_approvals() and not state.terminal,
+        approved=given.approved if given else None,
+        text=given.text if given else "",
+    )
 
 
 def _output(stage: StageState, completed: ev.StageCompleted) -> OutputView:

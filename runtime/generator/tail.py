@@ -15,7 +15,7 @@ from typing import Literal
 
 from runtime.clock import Clock
 from runtime.errors import Busy, NotFound, StoreUnavailable
-from runtime.events.envelope import Stored
+from runtime.events.envelope import Record, Stored
 from runtime.executor.executor import ExecutorPort
 from runtime.generator.history import History
 from runtime.generator.lookout import Hints, Lookout
@@ -124,6 +124,12 @@ class LogDoor:
             self._behind(self._tell(executor, run_id))
         return run
 
+    async def say(self, run_id: str, name: str, record: Record) -> bool:
+        """Commit what a person says, then let its owner look, or somebody claim it; else a scan finds it when it waits."""
+        new = await self._hub.say(run_id, name, record)
+        self._behind(self._nudge(run_id))
+        return new
+
     async def problems(self) -> dict[str, str]:
         found: dict[str, str] = {}
         try:
@@ -155,6 +161,15 @@ class LogDoor:
             await executor.cancel(run_id)
         except StoreUnavailable as error:
             _log.warning("an executor could not be told of a cancel: %s", error.message)
+
+    async def _nudge(self, run_id: str) -> None:
+        """Until one of the executors has the run: it looks at once, or claims it."""
+        for executor in self._executors:
+            try:
+                if await executor.nudge(run_id):
+                    return
+            except StoreUnavailable as error:
+                _log.warning("an executor could not be told of what was said to run %s: %s", run_id, error.message)
 
     def _behind(self, work: Coroutine[None, None, None]) -> None:
         """Run ``work`` beside the caller, referenced until it is done, its defects logged."""

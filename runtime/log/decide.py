@@ -112,9 +112,20 @@ def advance(run: Head, write: Write) -> Head:
         run.last_seq + len(write.records),
         run.cancel_requested or write.cancel,
         run.account.after(moved(run, write)),
-        write.wake_at if status == "waiting" and run.status != "waiting" else run.wake_at,
+        _wake_at(run, status, write),
         0 if run.takeovers and any(record.type in PROGRESS for record in write.records) else run.takeovers,
     )
+
+
+AT_ONCE: Final = 0.0
+"""A time that is always over."""
+
+
+def _wake_at(run: Head, status: Status, write: Write) -> float | None:
+    """When the run may be claimed once ``write`` is committed; the write that makes it wait says it, another may hurry it."""
+    if status == "waiting" and run.status != "waiting":
+        return write.wake_at
+    return AT_ONCE if write.wake and status == "waiting" else run.wake_at
 
 
 def created(new: NewRun, *, now: float) -> Run:

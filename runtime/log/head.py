@@ -15,6 +15,9 @@ from runtime.events.envelope import Stored
 from runtime.log.log import TERMINAL, TERMINAL_TYPES, Log, Run, Status
 from runtime.log.wire import Append, AppendOutcome
 
+SAID = frozenset({"input.received", "approval.given"})
+"""What people say to a run."""
+
 REFUSED_WHEN_CANCELLED = frozenset({"turn.started", "tool.called"})
 """Intents nobody may write once a cancel request stands (JOURNAL.md 1.11, 7)."""
 
@@ -37,6 +40,8 @@ class Head:
     grace_s: float
     dispatches: dict[str | None, int] = field(default_factory=dict)
     """The highest dispatch of each stage; of planning under None."""
+    said: int = 0
+    """Sequence number of the last that a person said."""
     size: int = 0
     """Bytes of its events."""
     stale: bool = False
@@ -52,15 +57,15 @@ def head_of(run: Run) -> Head:
     return Head(run.last_seq, run.epoch, run.status, run.cancel_requested, run.on_disconnect, run.grace_s)
 
 
-def refusal(head: Head | None, item: Append, *, cancel: bool) -> AppendOutcome | None:
-    """What memory alone refuses an append for; None when the log has to be asked."""
+def refusal(head: Head | None, item: Append, *, cancel: bool, door: bool = False) -> AppendOutcome | None:
+    """What memory alone refuses an append for; None when the log has to be asked. ``door``: it is no owner's."""
     if head is None:
         return "unknown_run"
     if head.ended:
         # A repeat of what ended the run must still be answered as committed: the store knows. And a cancel request comes
         # from who has just seen the run go on, so its end may be what the store has lost.
         return None if cancel or item.records[-1].type in TERMINAL_TYPES else "ended"
-    if cancel:
+    if cancel or door:
         return None
     if item.epoch < head.epoch:
         return "fenced"
@@ -70,19 +75,24 @@ def refusal(head: Head | None, item: Append, *, cancel: bool) -> AppendOutcome |
         return "cancelled"
     if item.worker and (head.last_seq >= MAX_EVENTS or head.size >= MAX_BYTES):
         return "log_limit"
+    if item.unless_said_after is not None and head.said > item.unless_said_after:
+        return "input_pending"
     return None
 
 
-async def dispatches(log: Log, run_id: str) -> dict[str | None, int]:
-    """The highest dispatch of each stage, from the log: what a new hub needs to refuse superseded agents."""
+async def fences(log: Log, run_id: str) -> tuple[dict[str | None, int], int]:
+    """The highest dispatch of each stage and the last that was said, from the log: what a new hub refuses by."""
     found: dict[str | None, int] = {}
+    said = 0
     after = 0
     while page := await log.read(run_id, after=after, deltas=False):
         for stored in page:
             if stored.type == "stage.dispatched":
                 found[stored.stage] = max(found.get(stored.stage, 0), _dispatch_in(stored))
+            elif stored.type in SAID:
+                said = stored.seq
         after = page[-1].seq
-    return found
+    return found, said
 
 
 def _dispatch_in(stored: Stored) -> int:

@@ -16,7 +16,7 @@ from runtime.clock import Clock
 from runtime.errors import Conflict, HeadraceError, InternalError, NotFound
 from runtime.events.catalog import RunCancelRequested
 from runtime.events.codec import encode
-from runtime.events.envelope import Draft, Stored
+from runtime.events.envelope import Draft, Record, Stored
 from runtime.log.feed import Feeds
 from runtime.log.head import Head
 from runtime.log.log import Conversation, Created, Lease, Log, NewRun, Run
@@ -117,6 +117,19 @@ class Hub:
             self._sequencer.forget(run_id)
         self.counts.add("conversations_deleted")
         return run_ids
+
+    async def say(self, run_id: str, name: str, record: Record) -> bool:
+        """Commit what a person says, once for each ``name``. Raises NotFound, Conflict."""
+        run = await self._store.get(run_id)
+        if run is None:
+            raise NotFound("there is no such run")
+        append = Append(run_id, f"said-{name}", 1, run.epoch, (record,))
+        outcome = (await self._sequencer.submit(append, said=True)).outcome
+        if outcome == "ended":
+            raise Conflict("the run has ended", "run_finished")
+        if outcome not in ("committed", "repeated"):
+            raise InternalError(f"what was said was refused: {outcome}")
+        return outcome == "committed"
 
     # --- ownership ---------------------------------------------------------------------------------------------------
 

@@ -136,6 +136,8 @@ class Write:
     records: tuple[Record, ...]
     cancel: bool = False
     """Also sets the run's cancel request."""
+    wake: bool = False
+    """Also lets a waiting run be claimed at once: what it waits for may have come."""
     wake_at: float | None = None
     """With ``run.waiting`` as the last record: when the run may be claimed again."""
 

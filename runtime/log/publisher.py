@@ -19,6 +19,7 @@ from runtime.clock import Clock
 from runtime.errors import (
     Fenced,
     HeadraceError,
+    InputPending,
     InternalError,
     LimitExceeded,
     NotFound,
@@ -48,6 +49,8 @@ _REFUSALS: dict[AppendOutcome, Callable[[], HeadraceError]] = {
     "rejected": partial(InternalError, "the log could not take what was written"),
     "over_budget": partial(LimitExceeded, "the next model call does not fit the budget", "budget_exceeded"),
     "log_limit": partial(LimitExceeded, "the run's log is as long as it may be", "log_limit"),
+    "input_pending": partial(InputPending, "somebody has said something that was not considered"),
+    "repeated": partial(InternalError, "the log has this already"),
 }
 
 
@@ -81,6 +84,7 @@ class Lane:
         self._seq = 0
         self._gathered: list[Record] = []
         self._wake_at: float | None = None
+        self._unless_said_after: int | None = None
         self._bytes = 0
         self._waiters: list[asyncio.Future[int]] = []
         self._in_flight: list[asyncio.Future[int]] = []
@@ -93,13 +97,14 @@ class Lane:
         if self._bytes + self._in_flight_bytes > HIGH_WATER_BYTES:
             await self.drain()
 
-    async def commit(self, *records: Record, wake_at: float | None = None) -> int:
+    async def commit(self, *records: Record, wake_at: float | None = None, unless_said_after: int | None = None) -> int:
         """Hand records over and wait until they are durable, together; answers the run's last sequence number.
 
-        ``wake_at``, with ``run.waiting`` as the last record: when the run may be claimed again.
+        ``wake_at``, with ``run.waiting`` as the last record: when the run may be claimed again. ``unless_said_after``:
+        raises ``InputPending``, and writes nothing, when a person has said something after that event.
         """
         self._gather(records)
-        self._wake_at = wake_at
+        self._wake_at, self._unless_said_after = wake_at, unless_said_after
         waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._publisher.wake(urgent=True)
@@ -145,6 +150,7 @@ class Lane:
             self.dispatch,
             self.worker,
             self._wake_at,
+            self._unless_said_after,
         )
 
     def acknowledged(self, appended: Appended) -> None:

@@ -19,7 +19,7 @@ from runtime import failpoints
 from runtime.errors import HeadraceError, StoreUnavailable
 from runtime.events.envelope import Stored
 from runtime.log.decide import number, status_after
-from runtime.log.head import Head, dispatches, head_of, refusal
+from runtime.log.head import SAID, Head, fences, head_of, refusal
 from runtime.log.log import Log, Run, Write, Written
 from runtime.log.wire import Append, Appended, AppendOutcome
 from runtime.telemetry import Counts, logger
@@ -41,6 +41,8 @@ class Pending:
     done: asyncio.Future[Appended]
     cancel: bool
     """A cancel request. It comes from the door, so no owner's epoch applies to it."""
+    said: bool
+    """What a person says; it comes from the door too, and wakes a waiting run."""
     conflicts: int = 0
 
 
@@ -79,11 +81,11 @@ class Sequencer:
             await asyncio.sleep(0.005)
         self._stopped = True
 
-    def submit(self, append: Append, *, cancel: bool = False) -> asyncio.Future[Appended]:
+    def submit(self, append: Append, *, cancel: bool = False, said: bool = False) -> asyncio.Future[Appended]:
         """Let an append gather for the next commit; the answer comes when it is durable or refused."""
         if self._stopped:
             raise StoreUnavailable("the hub has stopped")
-        pending = Pending(append, asyncio.get_running_loop().create_future(), cancel)
+        pending = Pending(append, asyncio.get_running_loop().create_future(), cancel, said)
         self._gather(pending)
         return pending.done
 
@@ -111,7 +113,8 @@ class Sequencer:
                 continue
             head = head_of(run)
             if not head.ended:
-                head.dispatches, head.size = await dispatches(self._store, run_id), await self._store.size(run_id)
+                head.dispatches, head.said = await fences(self._store, run_id)
+                head.size = await self._store.size(run_id)
             self.heads[run_id] = head
             if not head.ended:
                 self._on_loaded(run_id)
@@ -195,7 +198,7 @@ class Sequencer:
     def _passes(self, pending: Pending) -> bool:
         """Settle what memory alone can refuse; the store's fence covers what memory does not know yet."""
         item, head = pending.append, self.heads.get(pending.append.run_id)
-        outcome = refusal(head, item, cancel=pending.cancel)
+        outcome = refusal(head, item, cancel=pending.cancel, door=pending.said)
         if outcome is not None:
             self._refuse(pending, outcome)
         elif head is not None and item.dispatch is not None and not item.worker:
@@ -216,7 +219,7 @@ class Sequencer:
         writes = []
         for pending in ready:
             item = pending.append
-            epoch = None if pending.cancel else item.epoch
+            epoch = None if pending.cancel or pending.said else item.epoch
             seq = expected[item.run_id]
             expected[item.run_id] += len(item.records)
             writes.append(
@@ -228,7 +231,8 @@ class Sequencer:
                     item.publisher_seq,
                     item.records,
                     pending.cancel,
-                    item.wake_at,
+                    wake=pending.said,
+                    wake_at=item.wake_at,
                 )
             )
         for pending, written in zip(ready, await self._store.append(writes), strict=True):
@@ -243,7 +247,7 @@ class Sequencer:
                 _answer(pending, Appended("committed", written.last_seq))
             case "repeated":
                 self.heads.pop(pending.append.run_id, None)  # what the first reply would have told is not in memory
-                _answer(pending, Appended("committed", written.last_seq))
+                _answer(pending, Appended("repeated" if pending.said else "committed", written.last_seq))
             case "conflict":
                 self._again(pending)
             case "cancel_requested":
@@ -271,6 +275,8 @@ class Sequencer:
         head.epoch = max(head.epoch, written.epoch)
         head.cancel_requested = head.cancel_requested or pending.cancel
         head.status = status_after(head.status, item.records)
+        if item.records[-1].type in SAID:
+            head.said = written.last_seq
         head.size += sum(len(record.body) for record in item.records)
         events = tuple(number(item.records, first_seq=written.first_seq, epoch=written.epoch))
         self._counts.add("events", len(events))

@@ -30,13 +30,26 @@ class Append(NamedTuple):
     """True for agents: refused as soon as a cancel request stands. Executors may still write the end."""
     wake_at: float | None = None
     """With ``run.waiting`` as the last record: when the run may be claimed again."""
+    unless_said_after: int | None = None
+    """Refused as ``input_pending`` when a person has said something after that sequence number."""
 
 
 AppendOutcome = Literal[
-    "committed", "fenced", "superseded", "ended", "cancelled", "unknown_run", "rejected", "over_budget", "log_limit"
+    "committed",
+    "fenced",
+    "superseded",
+    "ended",
+    "cancelled",
+    "unknown_run",
+    "rejected",
+    "over_budget",
+    "log_limit",
+    "input_pending",
+    "repeated",
 ]
 """``rejected``: this append alone cannot be stored, now or later; the others of its batch are not touched by it.
-``over_budget``: the model call it announces does not fit the budget. ``log_limit``: the run's log is as long as it may be."""
+``over_budget``: the model call it announces does not fit the budget. ``log_limit``: the run's log is as long as it may be.
+``input_pending``: a person has said something that its sender had not seen. ``repeated``: only of what people say."""
 
 
 class Appended(NamedTuple):
@@ -67,6 +80,14 @@ class HubPort(Protocol):
 
     async def cancel(self, run_id: str, by: CancelledBy) -> Run:
         """Commit a cancel request. Raises NotFound, Conflict(..., 'run_finished')."""
+        ...
+
+    async def say(self, run_id: str, name: str, record: Record) -> bool:
+        """Commit what a person says to an unfinished run, once for each ``name``; a waiting run may be claimed at once.
+
+        False: something was said under that name before, maybe by this very caller. Raises NotFound,
+        Conflict(..., 'run_finished').
+        """
         ...
 
     async def claim(self, run_id: str | None, *, executor: str) -> list[Run]:

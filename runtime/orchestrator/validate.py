@@ -75,7 +75,11 @@ PLAN_SCHEMA: dict[str, Any] = {
                     "depends_on": {"type": "array", "items": {"type": "string"}},
                 },
             },
-        }
+        },
+        "prefer_sequential": {
+            "type": "boolean",
+            "description": "True to do one todo after another although they do not depend on each other. Usually left out.",
+        },
     },
 }
 """Written by hand: structured output takes a subset of JSON Schema, without patterns, lengths and references."""

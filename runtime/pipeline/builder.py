@@ -25,6 +25,8 @@ class Pipeline:
     """The stages of one plan."""
 
     stages: tuple[Stage, ...]
+    max_parallel: int | None = None
+    """The plan's own limit; None: the system's alone."""
 
     def stage(self, todo_id: str) -> Stage:
         """The stage of that todo; raises ``KeyError``."""
@@ -36,23 +38,26 @@ class Pipeline:
     def ready(self, state: RunState, running: frozenset[str], *, max_parallel: int) -> tuple[Stage, ...]:
         """Stages that may start: everything they depend on has ended, nothing of theirs has, and there is room."""
         ended = {todo for todo, s in state.stages.items() if s.status in ("completed", "failed", "skipped")}
+        taken = ended | running | state.suspended
         free = [
-            stage
-            for stage in self.stages
-            if stage.todo.id not in ended | running and ended.issuperset(stage.todo.depends_on)
+            stage for stage in self.stages if stage.todo.id not in taken and ended.issuperset(stage.todo.depends_on)
         ]
-        return tuple(free[: max(0, max_parallel - len(running))])
+        return tuple(free[: max(0, min(max_parallel, self.max_parallel or max_parallel) - len(running))])
 
 
 def build(plan: Plan) -> Pipeline:
     """The pipeline of a plan."""
-    return Pipeline(tuple(Stage(todo, i, len(plan.todos)) for i, todo in enumerate(plan.todos, start=1)))
+    stages = tuple(Stage(todo, i, len(plan.todos)) for i, todo in enumerate(plan.todos, start=1))
+    return Pipeline(stages, 1 if plan.prefer_sequential else plan.max_parallel)
 
 
 def brief_of(stage: Stage, state: RunState) -> Brief:
     """What the stage's agent is told: the question, its task, its place in the plan, and what it depends on found."""
     accepted = state.accepted
+    joined = state.stages[stage.todo.id].context
     findings = tuple(finding for dep in stage.todo.depends_on if (finding := _finding(state, dep)) is not None)
+    if joined is not None:
+        findings = (Finding("joined", "", "Results of the steps before", joined),)
     return Brief(
         question=accepted.input.question if accepted else "",
         task=stage.todo.title,
@@ -78,6 +83,9 @@ def _finding(state: RunState, todo_id: str) -> Finding | None:
         return Finding(todo_id, stage.todo.agent, stage.todo.title, stage.completed.context)
     if stage.failed is not None:
         words = f"(This step gave no result: {stage.failed.message})"
+        return Finding(todo_id, stage.todo.agent, stage.todo.title, words)
+    if stage.skipped is not None:
+        words = f"(This step was not run: {stage.skipped.reason})"
         return Finding(todo_id, stage.todo.agent, stage.todo.title, words)
     return None
 

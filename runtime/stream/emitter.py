@@ -33,6 +33,10 @@ ESSENTIAL = frozenset(
         "tool.completed",
         "tool.outcome_unknown",
         "tool.arguments_invalid",
+        "approval.requested",
+        "approval.given",
+        "input.received",
+        "input.delivered",
         "recovery.resumed",
         "recovery.retrying",
         "recovery.tool_switched_off",
@@ -45,7 +49,9 @@ class Sink(Protocol):
     """Where records go; ``runtime.log.publisher.Lane`` is one."""
 
     async def offer(self, *records: Record) -> None: ...
-    async def commit(self, *records: Record, wake_at: float | None = None) -> int: ...
+    async def commit(
+        self, *records: Record, wake_at: float | None = None, unless_said_after: int | None = None
+    ) -> int: ...
     async def drain(self) -> None: ...
 
 
@@ -73,14 +79,21 @@ class Emitter:
         return draft.event
 
     async def commit(
-        self, *events: Event, turn: int | None = None, attempt: int | None = None, wake_at: float | None = None
+        self,
+        *events: Event,
+        turn: int | None = None,
+        attempt: int | None = None,
+        wake_at: float | None = None,
+        unless_said_after: int | None = None,
     ) -> tuple[Event, ...]:
         """Send and wait until all of them, in one transaction, are durable; answers them as they were written.
 
-        ``wake_at``, with ``run.waiting`` as the last event: when the run may be claimed again.
+        ``wake_at``, with ``run.waiting`` as the last event: when the run may be claimed again. ``unless_said_after``:
+        raises ``InputPending`` when a person has said something after that event.
         """
         drafts = [await self._draft(event, turn, attempt) for event in events]
-        await self._sink.commit(*map(self._record, drafts), wake_at=wake_at)
+        records = map(self._record, drafts)
+        await self._sink.commit(*records, wake_at=wake_at, unless_said_after=unless_said_after)
         return tuple(draft.event for draft in drafts)
 
     async def drain(self) -> None:

@@ -12,7 +12,7 @@ from runtime.clock import ManualClock
 from runtime.errors import Busy, Conflict, InvalidRequest, NotFound, StoreUnavailable
 from runtime.events.catalog import RunCancelRequested, TitleSet
 from runtime.events.codec import decode, encode
-from runtime.events.envelope import Draft, Stored
+from runtime.events.envelope import Draft, Record, Stored
 from runtime.log.log import TERMINAL_TYPES, Conversation, Created, NewRun, Run
 
 
@@ -30,6 +30,7 @@ class MemoryDoor:
         """Generators of ``follow`` that came to their ``finally``."""
         self._deleted: set[str | None] = set()
         self._keys: dict[str, tuple[str, str | None]] = {}
+        self._said: dict[str, set[str]] = {}
         self._news = asyncio.Condition()
 
     async def create(self, new: NewRun) -> Created:
@@ -166,6 +167,19 @@ class MemoryDoor:
             self.runs[run_id] = replace(run, cancel_requested=True)
             await self.publish(run_id, Draft(RunCancelRequested(by=by)))
         return self.runs[run_id]
+
+    async def say(self, run_id: str, name: str, record: Record) -> bool:
+        self._require_up()
+        run = self.runs.get(run_id)
+        if run is None:
+            raise NotFound("no such run")
+        if name in self._said.get(run_id, set()):
+            return False
+        if run.terminal:
+            raise Conflict("The run is finished.", "run_finished")
+        self._said.setdefault(run_id, set()).add(name)
+        await self._append(run_id, record.type, record.family, record.stage, record.body)
+        return True
 
     async def problems(self) -> dict[str, str]:
         return {"store": "The store cannot be reached; check that it runs."} if self.down else {}

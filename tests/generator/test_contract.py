@@ -75,7 +75,6 @@ def test_bodies_of_another_shape_are_refused(body: object) -> None:
         {"cost": 0},
         {"run_id": "11111111-1111-4111-8111-111111111111"},
         {"budget": 1},
-        {"approve_plan": True},
     ],
 )
 def test_what_is_refused(fields: dict[str, object]) -> None:

@@ -126,8 +126,9 @@ def test_a_stage_is_told_nothing_it_does_not_depend_on() -> None:
     assert not brief_of(build(DIAMOND).stage("a"), now).has_documents
 
 
-def test_a_skipped_dependency_is_no_finding() -> None:
-    assert brief_of(build(CHAIN).stage("b"), state(CHAIN, skipped("a"))).findings == ()
+def test_a_skipped_dependency_is_a_finding_that_says_so() -> None:
+    (finding,) = brief_of(build(CHAIN).stage("b"), state(CHAIN, skipped("a"))).findings
+    assert finding.text.startswith("(This step was not run: ")
 
 
 def test_a_stage_that_succeeded_after_a_failure_hands_on_its_answer() -> None:

@@ -42,7 +42,7 @@ class Box:
     async def offer(self, *records: Record) -> None:
         self.offered.append(records)
 
-    async def commit(self, *records: Record, wake_at: float | None = None) -> int:
+    async def commit(self, *records: Record, wake_at: float | None = None, unless_said_after: int | None = None) -> int:
         self.committed.append(records)
         return len(self.committed)
 
