@@ -61,6 +61,10 @@ def test_asking_tells_how_to_ask_on(server: RawServer) -> None:
     assert f'ask on: headrace ask --conversation c1 --url {server.url} "\u2026"' in result.stderr.splitlines()
 
 
+def test_a_follow_up_is_shown_under_its_conversations_title(server: RawServer) -> None:
+    assert "conversation: About leases" in call(server, "ask", "Why?", "--plain").stdout
+
+
 def test_asking_on_names_the_conversation(server: RawServer) -> None:
     assert call(server, "ask", "Why?", "--conversation", "c9").exit_code == 0
     assert server.posts == [{"input": "Why?", "conversation_id": "c9"}]
