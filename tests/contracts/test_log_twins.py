@@ -307,7 +307,6 @@ TALKED = {
     "Created",
     "tuple",
     "committed",
-    "ended",
     "titled",
     "conversation_busy",
     "conversation_deleted",
