@@ -31,7 +31,7 @@ class AgentHost(Shell):
         clock, parts = SystemClock(), compose(self.settings)
         name = f"{self._subject}-{new_id()[:8]}"
         publisher = build_publisher(self.settings, name, HubHandle(hub_name(self.settings)), clock)
-        local = await local_address(self.settings) if self._uses_local(parts.ladders[self._subject]) else None
+        local = await local_address(self.settings) if parts.uses_local(self._subject) else None
         spec, runner = parts.specs[self._subject], ray_tool_runner(clock)
         self._hosted = build_agent(parts, spec, publisher, clock, local, runner=runner)
         await publisher.start()
@@ -62,10 +62,6 @@ class AgentHost(Shell):
         await self.started()
         assert self._hosted is not None  # begin() made it
         return self._hosted
-
-    @staticmethod
-    def _uses_local(ladder: tuple[str, ...]) -> bool:
-        return any(model.startswith("local:") for model in ladder)
 
 
 Agent = as_actor(AgentHost)

@@ -24,12 +24,16 @@ HEAD = """\
 
 Everything that happens in a run is an event in its log. Over HTTP an event is one SSE frame: `id: <seq>.<epoch>`,
 `event: <family>`, `data: <one line of JSON>`. The JSON has `seq`, `epoch`, `run_id`, `family`, `type`, `at` (seconds
-since the epoch) and, where they apply, `stage`, `agent`, `turn` and `attempt`; the fields below stand in its `data`.
+since the epoch) and, where they apply, `stage`, `agent`, `turn`, `attempt` and `call`; the fields below stand in its `data`.
 
 There are five families. A client that knows only families can already draw a run: **token** is typing, **object** is a
 card, **status** is progress, **error** is a dialog, **system** is what a person rarely needs to see. A client must
-ignore types and fields that it does not know. Text is keyed by `stage`, `agent`, `turn` and `attempt`:
+ignore types and fields that it does not know. Text is keyed by `stage`, `agent`, `turn`, `attempt` and `call`:
 `turn.completed` replaces what its deltas said, and `turn.superseded` withdraws that attempt.
+
+An event with a `call` belongs to the work of a delegate: to the call of the tool `delegate` with that turn and id (`2.toolu_1`;
+inside of another delegation `2.toolu_1/1.toolu_7`). Its text is no part of the stage's own; its answer is that call's result. A
+client that does not draw delegates leaves out every event that has a `call`.
 
 Some types are in the catalogue and nothing writes them yet: {unused}.
 """

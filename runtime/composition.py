@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.agents.builtin import BUILTIN_AGENTS
+from runtime.agents.gate import DELEGATE
 from runtime.agents.metadata import tool_metadata
 from runtime.agents.spec import AgentSpec
 from runtime.config import Settings
@@ -22,10 +23,11 @@ from runtime.modules import collect, load_modules
 from runtime.pipeline.hooks import Hooks
 from runtime.stream.chain import Chain, ChainFunction
 from runtime.tools.documents.tools import read_document, search_documents
+from runtime.tools.people import ask_person
 from runtime.tools.registry import Registry
 from runtime.tools.tool import Tool
 
-BUILTIN_TOOLS = (search_documents, read_document)
+BUILTIN_TOOLS = (search_documents, read_document, ask_person)
 ADAPTERS = ("offline", "local", "anthropic", "scripted")
 
 
@@ -49,6 +51,22 @@ class Composition:
     @property
     def planners(self) -> dict[str, AgentSpec]:
         return {name: spec for name, spec in self.specs.items() if spec.role == "planning"}
+
+    def helpers(self, agent: str) -> tuple[AgentSpec, ...]:
+        """The agents that work in the process of that one: those it may delegate to, those they may, and so on."""
+        found: dict[str, AgentSpec] = {}
+        pending = list(self.specs[agent].delegates)
+        while pending:
+            name = pending.pop(0)
+            if name not in found:
+                found[name] = self.specs[name]
+                pending.extend(self.specs[name].delegates)
+        return tuple(found.values())
+
+    def uses_local(self, agent: str) -> bool:
+        """Whether the process of that agent uses the local model."""
+        names = {agent, *(spec.name for spec in self.helpers(agent))}
+        return any(model.startswith("local:") for name in names for model in self.ladders[name])
 
     @property
     def models(self) -> dict[str, str]:
@@ -83,6 +101,7 @@ def compose(settings: Settings) -> Composition:
         missing = [name for name in spec.tools if registry.get(name) is None]
         if missing:
             raise ConfigurationError(f"agent {spec.name!r} names tools that do not exist: {', '.join(missing)}")
+        _check_delegates(spec, specs)
     unknown = sorted(set(settings.agent_models) - set(specs))
     if unknown:
         raise ConfigurationError(f"agent_models names agents that do not exist: {', '.join(unknown)}")
@@ -94,6 +113,14 @@ def compose(settings: Settings) -> Composition:
         hooks=Hooks().with_users(settings.hooks),
         ladders={name: _ladder(settings, spec) for name, spec in specs.items()},
     )
+
+
+def _check_delegates(spec: AgentSpec, specs: dict[str, AgentSpec]) -> None:
+    wrong = [name for name in spec.delegates if name not in specs or specs[name].role != "stage"]
+    if wrong:
+        raise ConfigurationError(f"agent {spec.name!r} delegates to what is no stage agent: {', '.join(wrong)}")
+    if spec.delegates and DELEGATE in spec.tools:
+        raise ConfigurationError(f"agent {spec.name!r} has delegates and a tool called {DELEGATE!r}; rename the tool")
 
 
 def model_words(settings: Settings) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterable
 
 
 def logger(name: str) -> logging.Logger:
@@ -19,6 +20,10 @@ class Counts:
 
     def add(self, name: str, by: int = 1) -> None:
         self._counts[name] += by
+
+    def add_all(self, names: Iterable[str]) -> None:
+        """One more of each."""
+        self._counts.update(names)
 
     def snapshot(self) -> dict[str, int]:
         return dict(self._counts)

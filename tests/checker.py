@@ -22,8 +22,8 @@ from runtime.events.texts import TextKey, Texts
 from runtime.log.log import TERMINAL_TYPES
 from tests.history import History, RunHistory, Segment, seen
 
-Lane = tuple[str | None, str | None]
-"""Stage and agent: whose turns are numbered together."""
+Lane = tuple[str | None, str | None, str | None]
+"""Stage, agent and, for a delegate, the call it answers: whose turns are numbered together."""
 
 
 @dataclass
@@ -37,9 +37,9 @@ class _Checker:
     shut: set[Lane] = field(default_factory=set)
     begun: set[tuple[Lane, int, int]] = field(default_factory=set)
     completed_turns: set[tuple[Lane, int]] = field(default_factory=set)
-    offered: set[tuple[str | None, str]] = field(default_factory=set)
-    called: set[tuple[str | None, str]] = field(default_factory=set)
-    answered: set[tuple[str | None, str]] = field(default_factory=set)
+    offered: set[tuple[Lane, str]] = field(default_factory=set)
+    called: set[tuple[Lane, str]] = field(default_factory=set)
+    answered: set[tuple[Lane, str]] = field(default_factory=set)
     dispatches: dict[str, int] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
     once: Counter[str] = field(default_factory=Counter)
@@ -48,7 +48,7 @@ class _Checker:
         assert not self.ended, "an event after the terminal one"
         assert e.epoch >= self.epoch, f"epoch fell from {self.epoch} to {e.epoch}"
         self.epoch = e.epoch
-        lane, turn, attempt = (e.stage, e.agent), e.turn or 0, e.attempt or 0
+        lane, turn, attempt = (e.stage, e.agent, e.call), e.turn or 0, e.attempt or 0
         match e.event:
             case ev.RunStarted(epoch=epoch):
                 assert epoch == e.epoch, "run.started names another epoch than its own"
@@ -69,8 +69,8 @@ class _Checker:
                 assert e.stage not in self.over, "a stage that was over is dispatched again"
                 assert dispatch > self.dispatches.get(e.stage, 0), "a dispatch number that does not grow"
                 self.dispatches[e.stage] = dispatch
-                if lane in self.open:  # whoever made that turn is shut out: it may only be withdrawn now
-                    self.shut.add(lane)
+                # whoever made an open turn is shut out: it may only be withdrawn now
+                self.shut |= {open_lane for open_lane in self.open if open_lane[0] == e.stage}
             case ev.StageCompleted(carried_from=str()):
                 assert self.planned, "a carried stage before its plan"
                 assert self.epoch == 0, "a stage is carried over after an owner took the run"
@@ -80,7 +80,7 @@ class _Checker:
             case ev.StageCompleted() | ev.StageFailed():
                 assert e.stage in self.dispatches, "the end of a stage that was never dispatched"
                 assert e.stage not in self.over, "a second end of a stage"
-                assert lane not in self.open, "a stage ends with an open turn"
+                assert e.stage not in {open_lane[0] for open_lane in self.open}, "a stage ends with an open turn"
                 if not (isinstance(e.event, ev.StageFailed) and e.event.decision == "retry"):
                     self.over.add(e.stage)
             case ev.TurnStarted():
@@ -98,19 +98,19 @@ class _Checker:
                 assert lane not in self.shut, "a turn of an agent that was shut out by a newer dispatch"
                 assert self.open.pop(lane, None) == (turn, attempt), "a turn completes that is not open"
                 self.completed_turns.add((lane, turn))
-                self.offered |= {(e.stage, use.id) for use in tool_uses(content)}
+                self.offered |= {(lane, use.id) for use in tool_uses(content)}
             case ev.TurnSuperseded() | ev.TurnFailed():
                 assert self.open.pop(lane, None) == (turn, attempt), f"{e.event.type} of an attempt that is not open"
                 self.shut.discard(lane)
             case ev.ToolCalled(call_id=call):
                 assert not self.cancelled, "a tool call after the cancel request"
-                assert (e.stage, call) in self.offered, "a tool before its turn completed"
-                assert (e.stage, call) not in self.called, "a tool is called twice"
-                self.called.add((e.stage, call))
+                assert (lane, call) in self.offered, "a tool before its turn completed"
+                assert (lane, call) not in self.called, "a tool is called twice"
+                self.called.add((lane, call))
             case ev.ToolCompleted(call_id=call):
-                assert (e.stage, call) in self.offered, "a result of a call nobody asked for"
-                assert (e.stage, call) not in self.answered, "a completed tool call is answered again"
-                self.answered.add((e.stage, call))
+                assert (lane, call) in self.offered, "a result of a call nobody asked for"
+                assert (lane, call) not in self.answered, "a completed tool call is answered again"
+                self.answered.add((lane, call))
             case _:
                 pass
         self.ended = e.event.type in TERMINAL_TYPES
@@ -136,7 +136,7 @@ def check_run(events: Sequence[Stored], *, ended: bool = True) -> list[Envelope]
 
 
 def attempts(envelopes: Sequence[Envelope]) -> Counter[tuple[str | None, str | None, int]]:
-    """How many attempts each turn took."""
+    """How many attempts each turn took; delegations to one agent within a stage are counted together."""
     return Counter((e.stage, e.agent, e.turn or 0) for e in envelopes if e.event.type == "turn.started")
 
 
@@ -183,7 +183,7 @@ def _texts(run_id: str, envelopes: Sequence[Envelope]) -> Iterator[Violation]:
     """What a client shows from deltas alone is the canonical text when the turn completes, and stays."""
     shown, canonical = Texts(), dict[TextKey, str]()
     for e in envelopes:
-        key = TextKey(e.stage or "", e.agent or "", e.turn or 0, e.attempt or 0)
+        key = TextKey.of(e)
         if isinstance(e.event, ev.TurnCompleted):
             canonical[key] = text_of(e.event.content)
             if key in shown.texts and shown.texts[key] != canonical[key]:

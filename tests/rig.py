@@ -21,10 +21,13 @@ from runtime.composition import compose
 from runtime.config import Settings
 from runtime.errors import StoreUnavailable
 from runtime.events.catalog import Limits, RunAccepted, RunInput, RunWaiting
-from runtime.events.codec import encode
+from runtime.events.codec import decode, encode
 from runtime.events.envelope import Draft, Envelope, Stored
+from runtime.events.fold import Approval, fold_all
 from runtime.events.history import NOTHING_SAID, History
 from runtime.executor.executor import Executor
+from runtime.generator.requests import PersonInput
+from runtime.generator.say import saying
 from runtime.llm.client import Chunk, Completed, ModelRequest
 from runtime.llm.pricing import Price, PriceTable
 from runtime.llm.script import parse_script
@@ -155,14 +158,19 @@ class Rig:
         clock: Clock | None = None,
         max_tool_calls: int | None = None,
         settings: Mapping[str, object] = {},
+        delegates: Mapping[str, tuple[str, ...]] = {},
     ) -> None:
+        """``tools`` are those of the research agent, and of every agent that ``delegates`` names as one to delegate to."""
         self.clock = clock or LoopClock()
         parts = compose(Settings(model="scripted", log="memory:", lease_ttl_s=ttl_s, **settings))  # type: ignore[arg-type]
         specs = dict(parts.specs)
         if tools:
             limit = specs["research"].max_tool_calls if max_tool_calls is None else max_tool_calls
             update = {"tools": tuple(tool.name for tool in tools), "max_tool_calls": limit}
-            specs["research"] = specs["research"].model_copy(update=update)
+            for name in {"research", *(helper for helpers in delegates.values() for helper in helpers)}:
+                specs[name] = specs[name].model_copy(update=update)
+        for name, helpers in delegates.items():
+            specs[name] = specs[name].model_copy(update={"delegates": helpers})
         self.parts = replace(
             parts,
             specs=specs,
@@ -270,11 +278,12 @@ class Rig:
         return task.result()
 
     def _agent(self, name: str, publisher: Publisher, clock: Clock, gate: Gate) -> Agent:
-        spec = self.parts.specs[name]
-        rungs = (Rung("scripted:test", "test", GatedModel(self.model, gate), spec.instructions),)
-        turn = TurnTools(rungs, RetryPolicy(), clock, lambda: 0.5, Counts(), PriceTable({"test": PRICE}))
-        tools = LoopTools(spec, turn, self.parts.registry, GatedRunner(clock, gate), ".")
-        return Agent(tools, publisher, self.parts.chain)
+        team: dict[str, LoopTools] = {}
+        for spec in (*self.parts.helpers(name), self.parts.specs[name]):
+            rungs = (Rung("scripted:test", "test", GatedModel(self.model, gate), spec.instructions),)
+            turn = TurnTools(rungs, RetryPolicy(), clock, lambda: 0.5, Counts(), PriceTable({"test": PRICE}))
+            team[spec.name] = LoopTools(spec, turn, self.parts.registry, GatedRunner(clock, gate), ".", team)
+        return Agent(team[name], publisher, self.parts.chain)
 
     def kill(self, executor: Executor) -> list[asyncio.Task[object]]:
         """As a killed process: every task of it ends at once and nothing it still held is sent. Answers those tasks."""
@@ -364,12 +373,14 @@ class Rig:
         tool_calls: int = 200,
         budget: int | None = None,
         key: str | None = None,
+        approve_plan: bool = False,
         title: str | None = None,
         history: History = NOTHING_SAID,
     ) -> str:
         """Create a run and hand it to the last executor; ``budget`` is in millionths of a US dollar."""
         usd = None if budget is None else budget / 1_000_000
         limits = Limits(deadline_s=deadline_s, tool_calls=tool_calls, budget_usd=usd)
+        accepted = RunAccepted(input=RunInput(question=question), limits=limits, approve_plan=approve_plan)
         accepted = RunAccepted(input=RunInput(question=question), limits=limits, title=title, history=history)
         record = encode(Draft(accepted), run_id, self.clock.now())
         new = NewRun(run_id, "default", None, question, deadline_s, "continue", 30.0, (record,), key, key, budget)
@@ -399,6 +410,29 @@ class Rig:
         await self.portal.cancel(run_id, "user")
         for executor in self.executors:
             await executor.cancel(run_id)
+
+    async def say(self, run_id: str = "r1", *, name: str = "one", **body: object) -> bool:
+        """What a person says, through the door's own check: into the log, then to the executors. Raises Conflict, Refusal."""
+        state = fold_all([decode(stored) for stored in await self.events(run_id)])
+        agents = [spec.name for spec in self.parts.team]
+        said = saying(state, PersonInput.model_validate(body), agents=agents, name=name)
+        new = await self.portal.say(run_id, said.name, encode(said.draft, run_id, self.clock.now()))
+        for executor in self.executors:
+            if await self._within(executor, executor.nudge(run_id)):
+                break
+        return new
+
+    async def asked(self, run_id: str = "r1") -> Approval:
+        """Wait until a person is asked something that is still open; answer it."""
+        found: dict[str, Approval] = {}
+
+        def open_one(seen: object) -> bool:
+            nonlocal found
+            found = fold_all([decode(stored) for stored in self.truth._events[run_id]]).open_approvals()
+            return bool(found)
+
+        await self.when(run_id, open_one)
+        return next(iter(found.values()))
 
     async def events(self, run_id: str = "r1") -> list[Stored]:
         found: list[Stored] = []

@@ -12,12 +12,18 @@ from typing import Any
 
 import pytest
 
+from runtime.bootstrap.control import build_agent
+from runtime.bootstrap.models import build_ladder
+from runtime.clock import ManualClock
 from runtime.composition import BUILTIN_TOOLS, compose, model_words
 from runtime.config import load
 from runtime.errors import ConfigurationError
 from runtime.events import catalog as ev
 from runtime.events.envelope import Draft
 from runtime.llm.local.note import AGENTS_FOR_DEFAULT_WEIGHTS, DEFAULT_GGUF
+from runtime.log.hub import Hub
+from runtime.log.memory import MemoryLog
+from runtime.log.publisher import Publisher
 from runtime.pipeline.hooks import BUILTIN_HOOKS
 
 MODULE = '''
@@ -281,3 +287,94 @@ def test_the_first_line_of_a_server_names_the_model_and_no_secret(tmp_path: Path
     assert model_words(settings) == "anthropic: claude-x at Anthropic's API"
     assert model_words(load(data_dir=tmp_path, model="scripted")).startswith("scripted: the built-in script")
     assert "no language model" in model_words(load(data_dir=tmp_path))
+
+
+# --- ladders and delegates -------------------------------------------------------------------------------------------
+
+TEAM = """
+    from runtime.agents.spec import AgentSpec
+    LEAD = AgentSpec(name="lead", description="Leads.", instructions="Lead.", delegates=("worker", "lead"))
+    WORKER = AgentSpec(name="worker", description="Works.", instructions="Work.", delegates=("helper",))
+    HELPER = AgentSpec(name="helper", description="Helps.", instructions="Help.", models=("local:m",))
+"""
+
+
+def rungs_of(parts: Any, agent: str) -> list[tuple[str, str]]:
+    ladder = build_ladder(parts, parts.specs[agent], ManualClock(), None)
+    return [(rung.name, rung.instructions) for rung in ladder]
+
+
+@pytest.mark.parametrize(
+    ("fields", "rungs"),
+    [
+        ("", [("offline:a", "Long.")]),
+        ('simpler_instructions="Short.",', [("offline:a", "Long."), ("offline:a (simpler prompt)", "Short.")]),
+        ('models=("offline:a", "scripted:b"),', [("offline:a", "Long."), ("scripted:b", "Long.")]),
+        (
+            'models=("offline:a", "scripted:b"), simpler_instructions="Short.",',
+            [("offline:a", "Long."), ("offline:a (simpler prompt)", "Short."), ("scripted:b", "Short.")],
+        ),
+    ],
+)
+def test_a_ladder_goes_from_the_first_model_over_a_simpler_prompt_to_other_models(
+    tmp_path: Path, module: Write, fields: str, rungs: list[tuple[str, str]]
+) -> None:
+    fields = fields if "models" in fields else f'models=("offline:a",), {fields}'
+    name = module(
+        f"""
+        from runtime.agents.spec import AgentSpec
+        MINE = AgentSpec(name="mine", description="Mine.", instructions="Long.", {fields})
+        """
+    )
+    assert rungs_of(composed(tmp_path, modules=(name,)), "mine") == rungs
+
+
+def test_an_agents_process_holds_whoever_it_may_delegate_to_directly_or_not(tmp_path: Path, module: Write) -> None:
+    parts = composed(tmp_path, modules=(module(TEAM),))
+    assert {spec.name for spec in parts.helpers("lead")} == {"worker", "lead", "helper"}
+    assert parts.helpers("research") == ()
+    assert (parts.uses_local("lead"), parts.uses_local("helper"), parts.uses_local("writing")) == (True, True, False)
+
+
+async def test_an_agent_is_built_with_the_agents_it_may_delegate_to(tmp_path: Path, module: Write) -> None:
+    parts = composed(tmp_path, modules=(module(TEAM.replace('("local:m",)', "()")),))
+    clock = ManualClock()
+    publisher = Publisher("test", Hub(MemoryLog(clock), clock), clock, interval_s=0.0)
+    lead = build_agent(parts, parts.specs["lead"], publisher, clock)
+    assert (lead.name, set(lead._tools.team)) == ("lead", {"lead", "worker", "helper"})
+    assert lead._tools.team["lead"] is lead._tools, "one agent, however it is called"
+    assert len({id(tools.turn.counts) for tools in lead._tools.team.values()}) == 1, "counted together"
+
+
+@pytest.mark.parametrize(
+    ("delegates", "words"), [("nobody", "no stage agent: nobody"), ("planner", "no stage agent: planner")]
+)
+def test_delegating_to_what_is_no_stage_agent_is_refused_before_a_start(
+    tmp_path: Path, module: Write, delegates: str, words: str
+) -> None:
+    name = module(
+        f"""
+        from runtime.agents.spec import AgentSpec
+        MINE = AgentSpec(name="mine", description="Mine.", instructions="Mine.", delegates=("{delegates}",))
+        """
+    )
+    assert words in refusal(tmp_path, modules=(name,))
+
+
+def test_a_tool_called_delegate_is_refused_for_an_agent_that_has_delegates(tmp_path: Path, module: Write) -> None:
+    name = module(
+        """
+        from runtime.agents.spec import AgentSpec
+        from runtime.tools.tool import tool
+        @tool
+        def delegate() -> str:
+            'Delegate.'
+            return ""
+        MINE = AgentSpec(name="mine", description="M.", instructions="M.", delegates=("research",), tools=("delegate",))
+        """
+    )
+    assert "rename the tool" in refusal(tmp_path, modules=(name,))
+
+
+def test_the_document_tools_read_private_data_and_words_of_strangers_and_send_nothing() -> None:
+    assert {tool.tags for tool in BUILTIN_TOOLS} == {("reads_private", "untrusted")}

@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 
 import runtime.errors as errors
 from runtime.agents.loop import LoopTools, StageLoop
+from runtime.agents.parts import CallsLeft, Share
+from runtime.agents.patience import TimeIsUp
+from runtime.agents.record import StageRecord
 from runtime.agents.request import (
     STAGE_LEASE_S,
     PersonSaid,
@@ -116,15 +119,14 @@ class Agent:
             del self._leases[lease]
 
     async def _stage(self, request: StageRequest, emitter: Emitter) -> StageResult:
-        limit = self._tools.spec.timeout_s
+        record, patience = StageRecord(request.transcript, emitter), self._tools.patience()
+        share = Share(CallsLeft(request.tool_calls_left), patience)
         inbox = self._inboxes[request.run_id, request.stage] = list(request.said)
-        loop = StageLoop(self._tools, request, emitter, inbox)
         try:
-            async with asyncio.timeout(limit):
-                return await loop.run()
-        except TimeoutError as error:
-            await loop.report_interrupted("it was interrupted when the time of its step was over")
-            raise errors.StageFailed(f"{self.name} took longer than {limit:g} s", "stage_timeout", 1, True) from error
+            return await patience.run(StageLoop(self._tools, request, record, share, inbox).run())
+        except TimeIsUp as error:
+            await record.cut_off("it was interrupted when the time of its step was over", error.reason)
+            raise errors.StageFailed(f"{self.name} {error.words}", error.reason, 1, True) from error
         finally:
             if self._inboxes.get((request.run_id, request.stage)) is inbox:
                 del self._inboxes[request.run_id, request.stage]
@@ -143,8 +145,9 @@ class Agent:
                 turn=turn,
             )
 
-        transcript = await take_turn(self._tools.turn, emitter, request.transcript, request_for, show=False)
-        return PlanningResult(transcript)
+        record = StageRecord(request.transcript, emitter)
+        await take_turn(self._tools.turn, record, request_for, show=False)
+        return PlanningResult(record.transcript)
 
     async def _tracked(self, run_id: str, lane: Lane, work: Coroutine[Any, Any, T]) -> T:
         """Run ``work`` so that ``cancel`` reaches it, and end only when its events are durable or refused."""

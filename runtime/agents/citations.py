@@ -82,6 +82,17 @@ def citations_of(text: str, conversation: Conversation, known: Sequence[Source])
     return found
 
 
+def handed_back(text: str, citations: Sequence[CitationAdded], base: int) -> str:
+    """A delegate's answer for its caller: marks numbered on from ``base``, and its sources as passages that can be cited."""
+    start = _SOURCES.search(text)
+    statements = text[: start.start()].rstrip() if start else text
+    marks = {citation.source_id: base + n for n, citation in enumerate(citations, start=1)}
+    statements = _MARK.sub(lambda m: f"[{marks[m[1]]}]" if m[1] in marks else m[0], statements)
+    statements = _HEADER.sub(lambda m: f" {m[0]}", statements)  # words of an answer are never a passage
+    shown = [f"[{marks[c.source_id]}] {c.location} | {c.title}\n{c.quote}" for c in citations]
+    return "\n\n".join([statements, *shown])
+
+
 def _statement(text: str, mark: str) -> str:
     line = next((line for line in text.splitlines() if f"[{mark}]" in line), "")
     return _MARK.sub("", line).strip(" -*\t")[:QUOTE_CHARACTERS]

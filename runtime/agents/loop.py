@@ -7,34 +7,43 @@ from __future__ import annotations
 
 import runtime.errors as errors
 from runtime.agents.citations import citations_of
+from runtime.agents.delegate import Delegations
+from runtime.agents.parts import LoopTools as LoopTools
+from runtime.agents.parts import Share, limit_reached
+from runtime.agents.record import StageRecord
 from runtime.agents.request import PersonSaid, StageRequest, StageResult
-from runtime.agents.tool_calls import LoopTools as LoopTools
-from runtime.agents.tool_calls import StageRecord, ToolCalls
+from runtime.agents.tool_calls import ToolCalls
 from runtime.agents.turn import Rung, take_turn
 from runtime.events import catalog as ev
 from runtime.events.brief import render
 from runtime.events.messages import Conversation, Message, dump_conversation, user
 from runtime.llm.client import ModelRequest, ToolSpec
-from runtime.stream.emitter import Emitter
 
 MAX_PAUSES = 8
 """Continuations of one ``pause_turn`` chain (JOURNAL.md 1.5)."""
 
 
 class StageLoop:
-    """One dispatch of one stage."""
+    """One dispatch of one stage, or of one delegate's part in it."""
 
     def __init__(
-        self, tools: LoopTools, request: StageRequest, emitter: Emitter, inbox: list[PersonSaid] | None = None
+        self,
+        tools: LoopTools,
+        request: StageRequest,
+        record: StageRecord,
+        share: Share,
+        inbox: list[PersonSaid] | None = None,
     ) -> None:
-        """``inbox``: what people say while the stage is worked on; others add to it."""
+        """``inbox``: what people say while the stage is worked on; others add to it. A delegate has none."""
         self._inbox = [] if inbox is None else inbox
         self._tools = tools
         self._spec = tools.spec
         self._request = request
         self._first: Conversation = (user(render(request.brief)),)
-        self._record = StageRecord(request.transcript, emitter)
-        self._calls = ToolCalls(tools, request, self._record)
+        self._record = record
+        self._share = share
+        delegations = Delegations(tools, request, record, share, StageLoop)
+        self._calls = ToolCalls(tools, request, record, share, delegations)
 
     async def run(self) -> StageResult:
         """Work until there is an answer. Raises StageFailed, ToolCallLimitReached and the log's refusals."""
@@ -42,8 +51,8 @@ class StageLoop:
         self._stop_unless_answering()  # a lost process may have left such a turn behind
         await self._answer_open_calls()
         while await self._hear() or not record.transcript.finished():
-            if record.transcript.turns_done >= self._spec.max_turns * (1 + record.transcript.resumes):
-                raise errors.StageFailed(f"no answer after {record.transcript.turns_done} turns", "turn_limit")
+            if (failed := limit_reached(self._spec, record.transcript)) is not None:
+                raise failed
             await self._turn()
             self._stop_unless_answering()
             pauses = pauses + 1 if record.transcript.stop_reason == "pause_turn" else 0
@@ -63,9 +72,10 @@ class StageLoop:
             await self._record.commit(*(ev.InputDelivered(input=s.input, text=s.text) for s in new.values()))
         return bool(new)
 
-    async def report_interrupted(self, why: str) -> None:
-        """Say that the outcome of whatever was under way when ``run`` was stopped for good is unknown."""
-        await self._calls.report_interrupted(why)
+    def citations(self) -> list[ev.CitationAdded]:
+        """The sources of the answer."""
+        transcript = self._record.transcript
+        return citations_of(transcript.text(), transcript.messages(), self._request.sources)
 
     async def _turn(self) -> None:
         attempts = 0
@@ -75,10 +85,9 @@ class StageLoop:
             attempts += 1
             return self._model_request(rung, messages, turn)
 
+        progress = self._share.patience.progress
         try:
-            self._record.transcript = await take_turn(
-                self._tools.turn, self._record.emitter, self._record.transcript, request_for, show=True
-            )
+            await take_turn(self._tools.turn, self._record, request_for, show=True, progress=progress)
         except errors.ModelError as error:
             raise errors.StageFailed(error.message, error.code, attempts, error.retryable) from error
 
@@ -93,7 +102,7 @@ class StageLoop:
     def _model_request(self, rung: Rung, messages: Conversation, turn: int) -> ModelRequest:
         offered = self._calls.offered()
         # The Messages API refuses a conversation with tool calls in it that names no tools.
-        tools = offered or self._tools.registry.find(self._spec.tools)
+        tools = offered or self._calls.known
         return ModelRequest(
             model=rung.model,
             system=rung.instructions,
@@ -122,12 +131,12 @@ class StageLoop:
 
     async def _finish(self) -> StageResult:
         transcript, emitter = self._record.transcript, self._record.emitter
-        text = transcript.text()
-        for citation in citations_of(text, transcript.messages(), self._request.sources):
-            await emitter.emit(citation)
+        if emitter.call is None:  # a delegate's sources go back to its caller, who cites them in the stage's answer
+            for citation in self.citations():
+                await emitter.emit(citation)
         await emitter.drain()
         partial = self._request.tools_off or transcript.stop_reason == "max_tokens"
-        return StageResult(text, transcript.tool_calls, transcript.usage, partial)
+        return StageResult(transcript.text(), transcript.tool_calls, transcript.usage, partial)
 
 
 def _merged(messages: Conversation) -> Conversation:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from runtime.events.catalog import ToolCalled
 from runtime.events.envelope import Draft
 from runtime.stream.chain import ChainFunction, enrich
@@ -19,6 +21,6 @@ def tool_metadata(registry: Registry) -> ChainFunction:
             return draft
         tool = known[event.name]
         described = event.model_copy(update={"title": tool.title, "description": tool.description})
-        return Draft(described, draft.stage, draft.agent, draft.turn, draft.attempt)
+        return replace(draft, event=described)
 
     return add_tool_metadata

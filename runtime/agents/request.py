@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from runtime.events.brief import Brief
 from runtime.events.messages import Usage
+from runtime.events.tool_events import Taint
 from runtime.events.transcript import Transcript
 
 
@@ -63,6 +64,8 @@ class StageRequest:
     """The last answer after the last resume: no tools."""
     lease_s: float | None = None
     """How long the agent goes on without a renewal; None: to its end."""
+    taint: Taint = frozenset()
+    """What the conversations behind its brief have met: it begins with that."""
 
     @property
     def lease(self) -> StageLease:

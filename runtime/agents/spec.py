@@ -22,9 +22,11 @@ class AgentSpec(BaseModel):
     instructions: str
     """The system prompt."""
     simpler_instructions: str | None = None
-    """Used on the last attempts, when the first prompt kept failing."""
+    """A shorter system prompt for when the first one failed: the same model is asked with it, then the ladder's others."""
     tools: tuple[Identifier, ...] = ()
     """Names of registered tools it may call; nothing else is offered to the model."""
+    delegates: tuple[Identifier, ...] = ()
+    """Names of stage agents it may give tasks to, with the tool ``delegate``."""
     models: tuple[str, ...] = ()
     """The ladder, best first, as ``adapter:name``; empty means the settings' model for this agent."""
     max_tool_calls: Annotated[int, Field(ge=0, le=200)] = 25
@@ -32,5 +34,11 @@ class AgentSpec(BaseModel):
     max_turns: Annotated[int, Field(ge=1, le=200)] = 40
     max_tokens: Annotated[int, Field(ge=1, le=200_000)] = 4096
     """Output tokens of one turn."""
-    timeout_s: Annotated[float, Field(gt=0)] = 600.0
-    """Of one stage, or of one planning call."""
+    max_stage_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Tokens of one stage, in and out, cached ones and delegates' included: past it no further turn is begun."""
+    max_stage_cost_usd: Annotated[float, Field(gt=0)] | None = None
+    """US dollars of one stage: past it no further turn is begun. The run's budget is the limit that is never passed."""
+    idle_timeout_s: Annotated[float, Field(gt=0)] = 300.0
+    """Of a stage without progress: without content of the model, a whole turn or a tool's answer."""
+    timeout_s: Annotated[float, Field(gt=0)] = 1800.0
+    """Of one stage, however much progress it makes, or of one planning call."""

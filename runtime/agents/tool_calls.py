@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 import runtime.errors as errors
 from runtime import failpoints
+from runtime.agents.approvals import Approvals
 from runtime.agents.citations import highest_in, highest_mark, renumber
+from runtime.agents.delegate import Delegations, delegate_tool
+from runtime.agents.gate import AskPerson, Gate, Proceed, Question, Refuse
+from runtime.agents.parts import LoopTools, Share
+from runtime.agents.record import StageRecord
 from runtime.agents.request import StageRequest
-from runtime.agents.spec import AgentSpec
-from runtime.agents.turn import TurnTools
+from runtime.agents.telling import tell
 from runtime.events import catalog as ev
+from runtime.events.calls import joined
 from runtime.events.messages import ToolUseBlock
-from runtime.events.transcript import Transcript, advance
-from runtime.stream.emitter import Emitter
 from runtime.telemetry import logger
-from runtime.tools.answers import problem_of
-from runtime.tools.invoke import Invocation, ToolRunner
-from runtime.tools.registry import Registry
+from runtime.tools.invoke import Invocation
 from runtime.tools.tool import Tool, ToolContext
 
 _log = logger("agents")
@@ -41,59 +41,44 @@ FAILURES = 3
 """Failures of a tool in a row after which a stage goes on without it."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoopTools:
-    """What every stage of an agent shares."""
-
-    spec: AgentSpec
-    turn: TurnTools
-    registry: Registry
-    runner: ToolRunner
-    data_dir: str
-
-
-class StageRecord:
-    """A stage's transcript, and the only way it advances: with events, as they were written."""
-
-    def __init__(self, transcript: Transcript, emitter: Emitter) -> None:
-        self.transcript = transcript
-        self.emitter = emitter
-
-    async def say(self, event: ev.Event) -> None:
-        """Write ``event`` without waiting for its commit."""
-        written = await self.emitter.emit(event, turn=self.transcript.turns_done)
-        self.transcript = advance(self.transcript, written, None, None)
-
-    async def commit(self, *events: ev.Event) -> None:
-        """Write ``events`` and wait until they are durable."""
-        for written in await self.emitter.commit(*events, turn=self.transcript.turns_done):
-            self.transcript = advance(self.transcript, written, None, None)
-
-
 class ToolCalls:
     """The tool calls of one dispatch of one stage."""
 
-    def __init__(self, tools: LoopTools, request: StageRequest, record: StageRecord) -> None:
+    def __init__(
+        self, tools: LoopTools, request: StageRequest, record: StageRecord, share: Share, delegations: Delegations
+    ) -> None:
         self._tools = tools
         self._request = request
         self._record = record
-        self._known = {tool.name: tool for tool in tools.registry.find(tools.spec.tools)}
-        allowance = tools.spec.max_tool_calls * (1 + request.transcript.resumes)
-        self._allowance = min(allowance, request.transcript.tool_calls + request.tool_calls_left)
+        self._share = share
+        self._delegations = delegations
+        self._delegate_tool = delegate_tool(tools, record.emitter.call)
+        delegate = () if self._delegate_tool is None else (self._delegate_tool,)
+        self.known: tuple[Tool, ...] = (*tools.registry.find(tools.spec.tools), *delegate)
+        """All tools of the agent, switched off or not."""
+        self._known = {tool.name: tool for tool in self.known}
+        self._gate = Gate(self._known, request, record)
+        self._approvals = Approvals(request.stage, record, tools.turn.clock)
+        self._allowance = tools.spec.max_tool_calls * (1 + request.transcript.resumes)
         self._custom: set[asyncio.Task[ev.Event]] = set()
         self._highest_mark = 0
+        self._held: errors.Parked | errors.Suspended | None = None
 
     def offered(self) -> tuple[Tool, ...]:
         """The tools the model may call; none when all are switched off."""
-        return tuple(t for t in self._known.values() if t.name not in self._record.transcript.switched_off)
+        return tuple(t for t in self.known if t.name not in self._record.transcript.switched_off)
 
     async def answer(self) -> bool:
-        """Answer the last turn's calls, durably, as many as the limit allows. False when it allowed fewer than there were."""
+        """Answer the last turn's calls, durably, as many as the limit allows. False when it allowed fewer than there were.
+
+        Raises Parked when a delegate's model wants a long pause, Suspended when a person must answer first; everything else
+        of the turn is answered then.
+        """
         record = self._record
         waiting = {use.id: use for use in record.transcript.unanswered()}  # one call for each id, whatever a model says
         begun = [use for use in waiting.values() if use.id in record.transcript.called]
-        fresh = [use for use in waiting.values() if use not in begun and not await self._turned_away(use)]
-        allowed = 0 if self._request.tools_off else max(0, self._allowance - record.transcript.tool_calls)
+        fresh = [use for use in waiting.values() if use not in begun and await self._admitted(use)]
+        allowed = 0 if self._request.tools_off else self._share.calls.take(min(len(fresh), self._left()))
         fresh, refused = fresh[:allowed], fresh[allowed:]
         await self._announce(fresh)
         await self._together([*(self._again(use) for use in begun), *(self._call(use) for use in fresh)])
@@ -101,45 +86,61 @@ class ToolCalls:
             await record.say(ev.ToolCompleted(call_id=use.id, name=use.name, result=NOT_RUN, is_error=True))
         await self._switch_off()
         await record.emitter.drain()
+        if self._held is not None:
+            raise self._held
         return not refused
 
-    async def report_interrupted(self, why: str) -> None:
-        """Say of every call that may have had an effect and has no answer that its outcome is unknown."""
-        for use in self._record.transcript.in_doubt():
-            await self._record.say(ev.ToolOutcomeUnknown(call_id=use.id, name=use.name, known=why))
+    def _left(self) -> int:
+        return max(0, self._allowance - self._record.transcript.tool_calls)
 
     # --- before ------------------------------------------------------------------------------------------------------
 
-    async def _turned_away(self, use: ToolUseBlock) -> bool:
-        """Answer a call that cannot run; whether it was one."""
-        event = self._refusal(use)
-        if event is not None:
-            await self._record.say(event)
-        return event is not None
+    async def _admitted(self, use: ToolUseBlock) -> bool:
+        """Whether a call may run; one that may not is answered."""
+        match self._gate.judge(use):
+            case Proceed():
+                return True
+            case Refuse(event=event):
+                await self._record.say(event)
+            case AskPerson(reason=reason):
+                return await self._approved(use, reason)
+            case Question(question=question, options=options):
+                await self._ask(use, question, options)
+        return False
 
-    def _refusal(self, use: ToolUseBlock) -> ev.Event | None:
-        tool = self._known.get(use.name)
-        if tool is None:
-            words = f"There is no tool {use.name!r}; there are: {', '.join(self._known) or 'none'}."
-        elif use.name in self._record.transcript.switched_off:
-            words = f"Not run: {use.name} kept failing and is switched off for this step. Go on without it."
-        elif self._request.tools_off or (problem := problem_of(tool, use.input)) is None:
-            return None
-        else:
-            return ev.ToolArgumentsInvalid(call_id=use.id, name=use.name, message=problem)
-        return ev.ToolCompleted(call_id=use.id, name=use.name, result=words, is_error=True)
+    async def _approved(self, use: ToolUseBlock, reason: str) -> bool:
+        """Whether a person has agreed to exactly this call; the stage is suspended until one has answered."""
+        given = await self._approvals.of_call(use, self._known[use.name], reason)
+        if given is None:
+            self._held = errors.Suspended(f"{use.name} waits for a person: {reason}")
+        elif not given.approved:
+            words = f"Not run: a person refused it. {given.text}".rstrip()
+            await self._record.say(ev.ToolCompleted(call_id=use.id, name=use.name, result=words, is_error=True))
+        return given is not None and given.approved
+
+    async def _ask(self, use: ToolUseBlock, question: str, options: tuple[str, ...]) -> None:
+        """Answer a call that is a question with what a person has said; the stage is suspended until then."""
+        given = await self._approvals.of_question(use, question, options)
+        if given is None:
+            self._held = errors.Suspended(f"{self._tools.spec.name} asks a person")
+            return
+        words = given.text if given.approved else f"The person does not answer this. {given.text}".rstrip()
+        called = self._called(use, self._known[use.name])
+        answered = ev.ToolCompleted(call_id=use.id, name=use.name, result=words, is_error=not given.approved)
+        await self._record.commit(called, answered)
 
     async def _announce(self, uses: list[ToolUseBlock]) -> None:
         """Intent before effect: all calls of a turn are durable before the first of them runs."""
         if not uses:
             return
-        await self._record.commit(
-            *(
-                ev.ToolCalled(call_id=use.id, name=use.name, arguments=use.input, kind=self._known[use.name].kind)
-                for use in uses
-            )
-        )
+        await self._record.commit(*(self._called(use, self._known[use.name]) for use in uses))
         failpoints.hit("tool.called")
+
+    def _called(self, use: ToolUseBlock, tool: Tool) -> ev.ToolCalled:
+        called = ev.ToolCalled(call_id=use.id, name=use.name, arguments=use.input, kind=tool.kind, tags=tool.tags)
+        if tool is not self._delegate_tool:
+            return called
+        return called.model_copy(update={"title": tool.title, "delegate": use.input["agent"]})
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
@@ -167,7 +168,24 @@ class ToolCalls:
             await self._record.say(ev.ToolCompleted(call_id=use.id, name=use.name, result=words, is_error=True))
 
     async def _call(self, use: ToolUseBlock, doubt: str = "") -> None:
-        await self._record.say(await self._outcome(use, self._known[use.name], doubt))
+        tool = self._known[use.name]
+        if tool is self._delegate_tool:
+            await self._delegate(use)
+        else:
+            await self._record.say(await self._outcome(use, tool, doubt))
+        self._share.patience.progress()
+
+    async def _delegate(self, use: ToolUseBlock) -> None:
+        clock = self._tools.turn.clock
+        begun = clock.monotonic()
+        try:
+            answer = await self._delegations.run(use)
+        except (errors.Parked, errors.Suspended) as error:
+            self._held = error  # the call stays open; its delegate goes on from the log
+            return
+        completed = answer.completed(use, self._marks(), round((clock.monotonic() - begun) * 1000))
+        self._highest_mark = max(self._highest_mark, highest_in(completed.result))
+        await self._record.say(completed)
 
     async def _outcome(self, use: ToolUseBlock, tool: Tool, doubt: str) -> ev.ToolCompleted | ev.ToolOutcomeUnknown:
         """Run the call; what is in doubt is tried again only where that is safe, and else said.
@@ -194,22 +212,27 @@ class ToolCalls:
 
     async def _pause(self, use: ToolUseBlock, attempt: int, done: Invocation) -> None:
         failure, delay = f"tool_{done.ending}", PAUSE_S * 2 ** (attempt - 1)
-        await self._record.say(
-            ev.RecoveryRetrying(failure=failure, message=done.text, attempt=attempt, of=ATTEMPTS, delay_s=delay)
-        )
-        self._tools.turn.counts.add(f"recovery.retrying.{failure}")
+        said = ev.RecoveryRetrying(failure=failure, message=done.text, attempt=attempt, of=ATTEMPTS, delay_s=delay)
+        await self._record.say(said)
+        tell(self._tools.turn.counts, self._record.emitter, said)
         await self._tools.turn.clock.sleep(delay)
+        self._share.patience.progress()
 
     def _numbered(self, done: Invocation) -> str:
         if not done.citations:
             return done.text
         # Taken at once: another call may be numbered before this one's result is in the transcript.
-        text = renumber(done.text, max(self._highest_mark, highest_mark(self._record.transcript.messages())))
+        text = renumber(done.text, self._marks())
         self._highest_mark = highest_in(text)
         return text
 
+    def _marks(self) -> int:
+        """The highest mark given so far."""
+        return max(self._highest_mark, highest_mark(self._record.transcript.messages()))
+
     def _context(self, use: ToolUseBlock) -> ToolContext:
-        loop, request = asyncio.get_running_loop(), self._request
+        loop, request, call = asyncio.get_running_loop(), self._request, self._record.emitter.call
+        turn, stage = self._record.transcript.turns_done, request.stage
         return ToolContext(
             run_id=request.run_id,
             stage=request.stage,
@@ -217,7 +240,7 @@ class ToolCalls:
             data_dir=self._tools.data_dir,
             emit=lambda name, value: _from_any_thread(loop, self._emit_custom, name, value),
             # The turn is part of it: some servers number the calls of each turn anew.
-            idempotency_key=f"{request.run_id}:{request.stage}:{self._record.transcript.turns_done}:{use.id}",
+            idempotency_key=f"{request.run_id}:{stage if call is None else joined(stage, call)}:{turn}:{use.id}",
         )
 
     # --- after -------------------------------------------------------------------------------------------------------
@@ -228,8 +251,9 @@ class ToolCalls:
             failures = self._record.transcript.failures(tool.name)
             if failures >= FAILURES:
                 words = f"{tool.title} failed {failures} times in a row and is switched off for this step"
-                await self._record.say(ev.RecoveryToolSwitchedOff(name=tool.name, failures=failures, message=words))
-                self._tools.turn.counts.add("recovery.tool_switched_off")
+                said = ev.RecoveryToolSwitchedOff(name=tool.name, failures=failures, message=words)
+                await self._record.say(said)
+                tell(self._tools.turn.counts, self._record.emitter, said)
 
     # --- what tools say ----------------------------------------------------------------------------------------------
 

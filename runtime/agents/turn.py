@@ -13,23 +13,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import orjson
 
 from runtime import failpoints
 from runtime.agents.attempt import play, runnable
+from runtime.agents.record import StageRecord
+from runtime.agents.telling import tell
 from runtime.clock import Clock
 from runtime.errors import ModelBreakerOpen, ModelError, ModelUnauthorized, Parked
 from runtime.events import catalog as ev
 from runtime.events.messages import Conversation
-from runtime.events.transcript import Transcript, advance
+from runtime.events.recovery_events import Recovery
 from runtime.llm.client import Completed, ModelClient, ModelRequest
 from runtime.llm.pricing import LIST_PRICES, PriceTable
 from runtime.llm.request import request_bytes
 from runtime.recovery.alarm import Alarms
-from runtime.recovery.breaker import Breaker, Breakers
+from runtime.recovery.breaker import Breaker, Breakers, Call
+from runtime.recovery.ladder import next_rung
 from runtime.recovery.policy import FallBack, Jitter, Park, Retry, RetryPolicy, trips_breaker
-from runtime.stream.emitter import Emitter
 from runtime.telemetry import Counts, logger
 
 _log = logger("agents")
@@ -74,33 +77,45 @@ RequestFor = Callable[[Rung, Conversation, int], ModelRequest]
 
 
 async def take_turn(
-    tools: TurnTools, emitter: Emitter, transcript: Transcript, request_for: RequestFor, *, show: bool
-) -> Transcript:
-    """Make the next turn; answers the transcript with it. ``show`` streams its deltas.
+    tools: TurnTools,
+    record: StageRecord,
+    request_for: RequestFor,
+    *,
+    show: bool,
+    progress: Callable[[], None] = lambda: None,
+) -> None:
+    """Make the next turn of the conversation in ``record``. ``show`` streams its deltas.
+
+    ``progress`` is called whenever the model says something, and after a pause that was made on purpose.
 
     Raises :class:`ModelError` when every attempt on every model failed (the log then ends with ``turn.failed`` if one was
     announced and not withdrawn), :class:`Parked` when the last model asks for a long pause (its attempt is withdrawn), and
     what the log refuses, as itself: ``LimitExceeded`` when the call does not fit the budget, ``RunCancelled``, ``Fenced`` ...
     """
-    return await _Turn(tools, emitter, transcript, request_for, show).take()
+    await _Turn(tools, record, request_for, show, progress).take()
 
 
 class _Turn:
     """The turn under way: where on the ladder, after how many tries."""
 
     def __init__(
-        self, tools: TurnTools, emitter: Emitter, transcript: Transcript, request_for: RequestFor, show: bool
+        self,
+        tools: TurnTools,
+        record: StageRecord,
+        request_for: RequestFor,
+        show: bool,
+        progress: Callable[[], None],
     ) -> None:
         self._tools = tools
-        self._emitter = emitter
-        self._transcript = transcript
+        self._record = record
         self._request_for = request_for
         self._show = show
+        self._progress = progress
         self._rung_at = 0
         self._tries = 0
         self._announced = 0
 
-    async def take(self) -> Transcript:
+    async def take(self) -> None:
         while True:
             self._tries += 1
             try:
@@ -109,10 +124,11 @@ class _Turn:
                 await self._recover(error)
                 continue
             self._check_cost(done)
-            if done.stop_reason in DECLINED and self._models_left:
-                await self._fall_back(DECLINED[done.stop_reason], spent=done.usage.cost_usd)
+            if done.stop_reason in DECLINED and (rung := self._next_rung(None)) is not None:
+                await self._fall_back(rung, DECLINED[done.stop_reason], spent=done.usage.cost_usd)
                 continue
-            return await self._complete(done)
+            await self._complete(done)
+            return
 
     # --- the call ----------------------------------------------------------------------------------------------------
 
@@ -120,9 +136,8 @@ class _Turn:
     def _rung(self) -> Rung:
         return self._tools.ladder[self._rung_at]
 
-    @property
-    def _models_left(self) -> int:
-        return len(self._tools.ladder) - self._rung_at - 1
+    def _next_rung(self, error: ModelError | None) -> int | None:
+        return next_rung([(rung.provider, rung.model) for rung in self._tools.ladder], self._rung_at, error)
 
     def _closed_breaker(self) -> Breaker:
         rung = self._rung
@@ -138,7 +153,7 @@ class _Turn:
         clock, failed = self._tools.clock, None  # None: until the model has had its say, and if it never has
         call = breaker.begin(clock.monotonic())
         try:
-            done = await self._play(await self._announce(), lambda: breaker.answered(call))
+            done = await self._play(await self._announce(), partial(self._answered, breaker, call))
             failed = False
             return done
         except ModelError as error:
@@ -149,20 +164,23 @@ class _Turn:
                 self._tools.counts.add("breaker.opened")
                 _log.warning("%s fails most of its calls: none are made for a while", self._rung.name)
 
+    def _answered(self, breaker: Breaker, call: Call) -> None:
+        breaker.answered(call)
+        self._progress()
+
     async def _play(self, request: ModelRequest, answered: Callable[[], None]) -> Completed:
-        turn, attempt = self._transcript.turn, self._transcript.attempt
-        client = self._rung.client
-        return await play(client, request, self._emitter, turn, attempt, show=self._show, answered=answered)
+        turn, attempt = self._record.transcript.turn, self._record.transcript.attempt
+        client, emitter = self._rung.client, self._record.emitter
+        return await play(client, request, emitter, turn, attempt, show=self._show, answered=answered)
 
     async def _announce(self) -> ModelRequest:
-        turn, attempt = self._transcript.next_attempt()
-        request = self._request_for(self._rung, self._transcript.messages(), turn)
+        turn, attempt = self._record.transcript.next_attempt()
+        request = self._request_for(self._rung, self._record.transcript.messages(), turn)
         prices, reserved = self._tools.prices, 0.0
         if prices.knows(request.model):
             reserved = prices.worst_case_usd(request.model, request_bytes(request), request.max_tokens)
         announced = ev.TurnStarted(model=self._rung.name, request_hash=_hash(request), reserved_cost_usd=reserved)
-        (started,) = await self._emitter.commit(announced, turn=turn, attempt=attempt)
-        self._transcript = advance(self._transcript, started, turn, attempt)
+        await self._record.commit_at(turn, attempt, announced)
         self._announced += 1
         failpoints.hit("turn.started")
         return request
@@ -173,14 +191,15 @@ class _Turn:
         """Return when the next try may be made. Raises ``error`` when none is left, or :class:`Parked`."""
         if isinstance(error, ModelUnauthorized):
             self._alarm(error)
-        policy, spent = self._tools.policy, self._spent(error)
-        match policy.decide(error, attempt=self._tries, models_left=self._models_left, jitter=self._tools.jitter):
+        policy, spent, rung = self._tools.policy, self._spent(error), self._next_rung(error)
+        left = int(rung is not None)
+        match policy.decide(error, attempt=self._tries, models_left=left, jitter=self._tools.jitter):
             case Retry(delay_s=delay):
                 await self._withdraw(error.code, self._retrying(error, delay), spent)
-                self._tools.counts.add(f"recovery.retrying.{error.code}")
                 await self._tools.clock.sleep(delay)
-            case FallBack():
-                await self._fall_back(error.code, spent)
+                self._progress()  # whoever waits because it was asked to is not idle
+            case FallBack() if rung is not None:
+                await self._fall_back(rung, error.code, spent)
             case Park(wait_s=wait):
                 await self._withdraw(error.code, self._retrying(error, wait), spent)
                 self._tools.counts.add("recovery.parked")
@@ -190,7 +209,7 @@ class _Turn:
 
     def _spent(self, error: ModelError) -> float:
         """What the failed attempt counts for: nobody can say how far a provider came that may have worked at all."""
-        return 0.0 if error.unbilled else self._transcript.reserved_usd
+        return 0.0 if error.unbilled else self._record.transcript.reserved_usd
 
     def _retrying(self, error: ModelError, delay_s: float) -> ev.RecoveryRetrying:
         return ev.RecoveryRetrying(
@@ -201,26 +220,24 @@ class _Turn:
             delay_s=delay_s,
         )
 
-    async def _fall_back(self, failure: str, spent: float) -> None:
-        rungs = self._tools.ladder
-        to = rungs[self._rung_at + 1].name
+    async def _fall_back(self, rung: int, failure: str, spent: float) -> None:
+        to = self._tools.ladder[rung].name
         said = ev.RecoveryFellBack(from_model=self._rung.name, to_model=to, failure=failure)
         await self._withdraw(failure, said, spent)
-        self._tools.counts.add("recovery.fell_back")
-        self._rung_at, self._tries = self._rung_at + 1, 0
+        self._rung_at, self._tries = rung, 0
 
-    async def _withdraw(self, reason: str, said: ev.Event, spent: float) -> None:
+    async def _withdraw(self, reason: str, said: Recovery, spent: float) -> None:
         """Say what comes next, in one write with the end of the attempt that is open, if one is."""
-        before = self._transcript
-        if not before.open:
-            await self._emitter.commit(said, turn=before.next_attempt()[0])
-            return
-        superseded = ev.TurnSuperseded(reason=reason, released_cost_usd=before.reserved_usd, spent_cost_usd=spent)
-        written, _ = await self._emitter.commit(superseded, said, turn=before.turn, attempt=before.attempt)
-        self._transcript = advance(before, written, before.turn, before.attempt)
+        before = self._record.transcript
+        if before.open:
+            superseded = ev.TurnSuperseded(reason=reason, released_cost_usd=before.reserved_usd, spent_cost_usd=spent)
+            await self._record.commit_at(before.turn, before.attempt, superseded, said)
+        else:
+            await self._record.emitter.commit(said, turn=before.next_attempt()[0])
+        tell(self._tools.counts, self._record.emitter, said)
 
     async def _give_up(self, error: ModelError, spent: float) -> None:
-        before = self._transcript
+        before = self._record.transcript
         if before.open:
             failed = ev.TurnFailed(
                 code=error.code,
@@ -229,7 +246,7 @@ class _Turn:
                 released_cost_usd=before.reserved_usd,
                 spent_cost_usd=spent,
             )
-            await self._emitter.commit(failed, turn=before.turn, attempt=before.attempt)
+            await self._record.commit_at(before.turn, before.attempt, failed)
         raise error
 
     def _alarm(self, error: ModelError) -> None:
@@ -242,15 +259,15 @@ class _Turn:
 
     def _check_cost(self, done: Completed) -> None:
         """What was spent counts, whatever was held back; but then a price or a bound is wrong, and operators must know."""
-        held = self._transcript.reserved_usd
+        held = self._record.transcript.reserved_usd
         if done.usage.cost_usd > held + 1e-9:
             figures = (self._rung.name, done.model, done.usage.cost_usd, held, done.usage.model_dump())
             _log.error("a turn of %s (answered by %s) cost %.6f USD, more than the %.6f held back: %s", *figures)
             self._tools.counts.add("budget.exceeded_reservation")
 
-    async def _complete(self, done: Completed) -> Transcript:
+    async def _complete(self, done: Completed) -> None:
         content, invalid_calls = runnable(done)
-        turn, attempt, held = self._transcript.turn, self._transcript.attempt, self._transcript.reserved_usd
+        before = self._record.transcript
         events: list[ev.Event] = [
             ev.TurnCompleted(
                 content=content,
@@ -258,16 +275,14 @@ class _Turn:
                 usage=done.usage,
                 model=done.model,
                 truncated=done.stop_reason == "max_tokens",
-                released_cost_usd=held,
+                released_cost_usd=before.reserved_usd,
             )
         ]
         events += [
             ev.ToolArgumentsInvalid(call_id=call.call_id, name=call.name, message=call.problem)
             for call in invalid_calls
         ]
-        for event in await self._emitter.commit(*events, turn=turn, attempt=attempt):
-            self._transcript = advance(self._transcript, event, turn, attempt)
-        return self._transcript
+        await self._record.commit_at(before.turn, before.attempt, *events)
 
 
 def _hash(request: ModelRequest) -> str:

@@ -25,6 +25,7 @@ from runtime.log.log import LogReader
 from runtime.log.publisher import Publisher
 from runtime.log.wire import HubPort
 from runtime.orchestrator.orchestrator import Orchestrator, OrchestratorPort
+from runtime.recovery.alarm import Alarms
 from runtime.recovery.breaker import Breakers
 from runtime.recovery.policy import LimitPolicy, LossPolicy, RetryPolicy
 from runtime.telemetry import Counts
@@ -42,15 +43,30 @@ def build_agent(
     breakers: Breakers | None = None,
     runner: ToolRunner | None = None,
 ) -> Agent:
-    """One agent with its ladder of models. ``breakers``: those of its process, when it shares it with other agents.
+    """One agent with its ladder of models, and the agents it may delegate to.
+
+    ``breakers``: those of its process, when it shares it with other agents.
 
     ``runner``: left out, isolated tools run in child processes of this one.
     """
-    ladder, breakers = build_ladder(parts, spec, clock, local), breakers or Breakers()
-    prices = price_table(parts.settings)
-    turn = TurnTools(ladder, RetryPolicy(), clock, random.random, Counts(), prices, breakers)
     runner = runner or IsolatingToolRunner(LocalToolRunner(clock), ChildProcesses(), clock)
-    return Agent(LoopTools(spec, turn, parts.registry, runner, str(parts.settings.data_dir)), publisher, parts.chain)
+    shared = (
+        RetryPolicy(),
+        clock,
+        random.random,
+        Counts(),
+        price_table(parts.settings),
+        breakers or Breakers(),
+        Alarms(),
+    )
+    team: dict[str, LoopTools] = {}
+
+    def loop_tools(of: AgentSpec) -> LoopTools:
+        turn = TurnTools(build_ladder(parts, of, clock, local), *shared)
+        return LoopTools(of, turn, parts.registry, runner, str(parts.settings.data_dir), team)
+
+    team.update((helper.name, loop_tools(helper)) for helper in parts.helpers(spec.name))
+    return Agent(team.get(spec.name) or loop_tools(spec), publisher, parts.chain)
 
 
 def build_orchestrator(

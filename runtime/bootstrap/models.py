@@ -62,18 +62,20 @@ def model_client(
 
 
 def build_ladder(parts: Composition, spec: AgentSpec, clock: Clock, local: LocalAddress | None) -> tuple[Rung, ...]:
+    """The rungs in their order: the first model, the same with the simpler prompt, then the others, with the simpler prompt."""
     clients: dict[str, ModelClient] = {}
-    rungs = []
-    for at, model in enumerate(parts.ladders[spec.name]):
+    rungs: list[Rung] = []
+    for model in parts.ladders[spec.name]:
         adapter, _, name = model.partition(":")
         if adapter not in clients:
             clients[adapter], _ = model_client(parts.settings, adapter, clock, local)  # type: ignore[arg-type]  # checked by compose
-        simpler = spec.simpler_instructions if at > 0 else None
         asked = local.model if adapter == "local" and local is not None else name
-        rungs.append(Rung(model, asked, clients[adapter], simpler or spec.instructions))
-    if len(rungs) == 1 and spec.simpler_instructions:
-        first = rungs[0]
-        rungs.append(Rung(f"{first.name} (simpler prompt)", first.model, first.client, spec.simpler_instructions))
+        first = not rungs
+        if first or spec.simpler_instructions is None:
+            rungs.append(Rung(model, asked, clients[adapter], spec.instructions))
+        if spec.simpler_instructions is not None:
+            told = f"{model} (simpler prompt)" if first else model
+            rungs.append(Rung(told, asked, clients[adapter], spec.simpler_instructions))
     _tell_of_unpriced(parts.settings, rungs)
     return tuple(rungs)
 

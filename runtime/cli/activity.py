@@ -59,13 +59,22 @@ class Activity:
             case ev.StageCompleted() | ev.StageFailed() | ev.StageSkipped():
                 doing.ended = envelope.at
             case ev.ToolCalled():
-                doing.calls[event.call_id] = Call(event.title or event.name, event.arguments)
+                doing.calls[_key(envelope, event.call_id)] = Call(event.title or event.name, event.arguments)
             case ev.ToolCompleted():
-                self._answered(doing, event.call_id, event.name, event.result, event.is_error, event.ms)
+                self._answered(doing, _key(envelope, event.call_id), event.name, event.result, event.is_error, event.ms)
             case ev.ToolOutcomeUnknown():
-                self._answered(doing, event.call_id, event.name, f"outcome unknown: {event.known}", True, 0)
+                self._answered(
+                    doing, _key(envelope, event.call_id), event.name, f"outcome unknown: {event.known}", True, 0
+                )
             case ev.ToolArgumentsInvalid():
-                self._answered(doing, event.call_id, event.name, f"arguments cannot be used: {event.message}", True, 0)
+                self._answered(
+                    doing,
+                    _key(envelope, event.call_id),
+                    event.name,
+                    f"arguments cannot be used: {event.message}",
+                    True,
+                    0,
+                )
             case ev.Custom(name="indexing"):
                 self._indexing(event.value)
             case _:
@@ -74,13 +83,18 @@ class Activity:
         if words:
             doing.notes = [*doing.notes, words][-NOTES_KEPT:]
 
-    def _answered(self, doing: Doing, call_id: str, name: str, result: str, is_error: bool, ms: int) -> None:
-        call = doing.calls.setdefault(call_id, Call(name, {}))
+    def _answered(self, doing: Doing, key: str, name: str, result: str, is_error: bool, ms: int) -> None:
+        call = doing.calls.setdefault(key, Call(name, {}))
         call.result, call.is_error, call.ms = result, is_error, ms
 
     def _indexing(self, value: object) -> None:
         if isinstance(value, dict) and isinstance(value.get("done"), int) and isinstance(value.get("total"), int):
             self.indexing = (value["done"], value["total"])
+
+
+def _key(envelope: Envelope, call_id: str) -> str:
+    """A call of a stage; a delegate's calls may have the ids of its stage's own."""
+    return f"{envelope.call}/{call_id}" if envelope.call else call_id
 
 
 def note(envelope: Envelope) -> str | None:
@@ -110,6 +124,15 @@ def note(envelope: Envelope) -> str | None:
             return f"{event.message}; the step goes on without it"
         case ev.ToolOutcomeUnknown():
             return f"{event.name} may or may not have had its effect, check by hand: {event.known}"
+        case ev.ApprovalRequested(kind="question"):
+            choice = f" ({' / '.join(event.options)})" if event.options else ""
+            return f"asks you: {event.what}{choice} -> headrace answer {envelope.run_id} TEXT"
+        case ev.ApprovalRequested():
+            return f"asks you: {event.what} -> headrace approve {envelope.run_id} [--refuse WHY]"
+        case ev.ApprovalGiven():
+            return f"{event.by} {'agreed' if event.approved else 'refused'}" + (f": {event.text}" if event.text else "")
+        case ev.InputDelivered():
+            return f"heard: {event.text}"
         case ev.RunWaiting(until=None):
             return f"waiting: {event.reason}"
         case ev.RunWaiting(until=float() as until):

@@ -279,16 +279,77 @@ def delete_conversation(conversation: ConversationId, url: Url = None) -> None:
 
 
 @app.command()
-def cancel(run: RunId, url: Url = None) -> None:
-    """Cancel a run; what was completed stays."""
+def cancel(
+    run: RunId,
+    stage: Annotated[str | None, typer.Option(help="End only this step; the run goes on.")] = None,
+    url: Url = None,
+) -> None:
+    """Cancel a run, or one step of it; what was completed stays."""
     import asyncio
 
-    from runtime.cli import outcome
+    from runtime.cli import outcome, people
     from runtime.cli import runs as command
     from runtime.cli.system import DEFAULT_URL
 
     with outcome.told():
-        raise outcome.Leave(asyncio.run(command.cancel(run, url=url or DEFAULT_URL)))
+        at = url or DEFAULT_URL
+        work = command.cancel(run, url=at) if stage is None else people.cancel_stage(run, stage, url=at)
+        raise outcome.Leave(asyncio.run(work))
+
+
+ApprovalName = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Which question, if the run asks several.")]
+
+
+@app.command()
+def approve(
+    run: RunId,
+    approval: ApprovalName = None,
+    refuse: Annotated[str | None, typer.Option(metavar="WHY", help="Say no, and why.")] = None,
+    url: Url = None,
+) -> None:
+    """Agree to the plan or the tool call that a run asks about, or refuse it."""
+    import asyncio
+
+    from runtime.cli import outcome, people
+    from runtime.cli.system import DEFAULT_URL
+
+    with outcome.told():
+        work = people.approve(run, approval, refuse=refuse, url=url or DEFAULT_URL)
+        raise outcome.Leave(asyncio.run(work))
+
+
+@app.command()
+def answer(
+    run: RunId,
+    text: Annotated[str, typer.Argument(help="The answer.")],
+    approval: ApprovalName = None,
+    url: Url = None,
+) -> None:
+    """Answer a question that a run asks."""
+    import asyncio
+
+    from runtime.cli import outcome, people
+    from runtime.cli.system import DEFAULT_URL
+
+    with outcome.told():
+        raise outcome.Leave(asyncio.run(people.answer(run, text, approval, url=url or DEFAULT_URL)))
+
+
+@app.command()
+def say(
+    run: RunId,
+    text: Annotated[str, typer.Argument(help="What the agents should know.")],
+    stage: Annotated[str | None, typer.Option(help="Only for this step.")] = None,
+    url: Url = None,
+) -> None:
+    """Tell the agents of a run something; they hear it with their next turn."""
+    import asyncio
+
+    from runtime.cli import outcome, people
+    from runtime.cli.system import DEFAULT_URL
+
+    with outcome.told():
+        raise outcome.Leave(asyncio.run(people.say(run, text, stage, url=url or DEFAULT_URL)))
 
 
 @app.command()

@@ -29,7 +29,7 @@ class Plain:
 
     def lines(self, state: RunState, envelope: Envelope) -> list[str]:
         """What to print for one event; ``state`` is the fold up to and including it."""
-        key = TextKey(envelope.stage or "", envelope.agent or "", envelope.turn or 0, envelope.attempt or 0)
+        key = TextKey.of(envelope)
         mark = _mark(state, envelope)
         event = envelope.event
         match event:
@@ -78,7 +78,8 @@ def _mark(state: RunState, envelope: Envelope) -> str:
         return ""
     ids = list(state.stages)
     number = ids.index(envelope.stage) + 1 if envelope.stage in ids else envelope.stage
-    return f"[{number}] "
+    delegate = f" {envelope.agent}" if envelope.call else ""
+    return f"[{number}{delegate}] "
 
 
 def _said(state: RunState, envelope: Envelope) -> list[str]:  # one thought: a table from events to lines

@@ -112,6 +112,14 @@ class HeadraceClient:
         """Ask for the run's end; what was completed stays. Raises NotFound, Conflict (it is over), HeadraceError."""
         return await self._json("POST", f"{_path(run_id)}/cancel")
 
+    async def say(self, run_id: str, **body: object) -> dict[str, Any]:
+        """Approve, answer, steer or end a step: the fields of ``POST /v1/runs/{id}/input``, ``type`` first.
+
+        Raises NotFound, Conflict (too late, or not what was asked), InvalidRequest, HeadraceError.
+        """
+        headers = {"Idempotency-Key": self._ids()}
+        return await self._json("POST", f"{_path(run_id)}/input", json=_given(body), headers=headers)
+
     async def ready(self, *, timeout_s: float = 1.0) -> bool:
         """Whether a server that takes runs answers at this address."""
         try:

@@ -41,6 +41,8 @@ def encode(draft: Draft, run_id: str, at: float) -> Record:
         body["turn"] = draft.turn
     if draft.attempt is not None:
         body["attempt"] = draft.attempt
+    if draft.call is not None:
+        body["call"] = draft.call
     body["data"] = data
     try:
         raw = orjson.dumps(body)
@@ -92,7 +94,13 @@ def decode(stored: Stored) -> Envelope:
     return Envelope(seq=stored.seq, epoch=stored.epoch, run_id=run_id, at=at, event=event, **place)
 
 
-_PLACE = {"stage": (str, NoneType), "agent": (str, NoneType), "turn": (int, NoneType), "attempt": (int, NoneType)}
+_PLACE = {
+    "stage": (str, NoneType),
+    "agent": (str, NoneType),
+    "turn": (int, NoneType),
+    "attempt": (int, NoneType),
+    "call": (str, NoneType),
+}
 """Where in its run an event belongs, and of what type each part is."""
 
 

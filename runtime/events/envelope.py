@@ -23,6 +23,8 @@ class Draft:
     """1, 2, 3 ... per stage, or per planning agent."""
     attempt: int | None = None
     """1, 2, 3 ... per turn; a withdrawn attempt's text is dropped by clients."""
+    call: str | None = None
+    """In a delegate's work: the call it answers, see :func:`runtime.events.calls.call_path`; None: the stage's own agent."""
 
 
 class Money(NamedTuple):
@@ -70,3 +72,4 @@ class Envelope:
     agent: str | None = None
     turn: int | None = None
     attempt: int | None = None
+    call: str | None = None

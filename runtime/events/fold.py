@@ -14,6 +14,7 @@ from runtime.events.base import Status
 from runtime.events.envelope import Envelope
 from runtime.events.messages import Usage
 from runtime.events.plan import Plan, Todo
+from runtime.events.recovery_events import recovery_kind
 from runtime.events.transcript import Transcript, advance
 
 StageStatus = Literal["pending", "dispatched", "running", "completed", "failed", "skipped"]
@@ -31,6 +32,8 @@ class StageState:
     transcript: Transcript = field(default_factory=Transcript)
     context: str | None = None
     """What a join hook made of the results it builds on."""
+    recoveries: dict[str, int] = field(default_factory=dict)
+    """How often each kind of recovery happened in it."""
     completed: ev.StageCompleted | None = None
     failed: ev.StageFailed | None = None
     skipped: ev.StageSkipped | None = None
@@ -44,6 +47,8 @@ class Approval:
     requested: ev.ApprovalRequested
     stage: str | None = None
     """None: it is about the run's plan."""
+    call: str | None = None
+    """Of a delegate: the path of its call."""
     given: ev.ApprovalGiven | None = None
 
 
@@ -229,16 +234,10 @@ def _apply(state: RunState, envelope: Envelope) -> RunState:  # one thought: a t
             return replace(state, usage=state.usage.plus(event.usage))
         case ev.ToolCalled():
             return replace(state, tool_calls=state.tool_calls + 1)
-        case ev.RecoveryRetrying():
-            return _recovered(state, f"retrying:{event.failure}")
-        case ev.RecoveryFellBack():
-            return _recovered(state, "fell_back")
-        case ev.RecoveryResumed():
-            return _recovered(state, f"resumed:{event.reason}")
-        case ev.RecoveryToolSwitchedOff():
-            return _recovered(state, "tool_switched_off")
+        case ev.RecoveryRetrying() | ev.RecoveryFellBack() | ev.RecoveryResumed() | ev.RecoveryToolSwitchedOff():
+            return _recovered(state, envelope, recovery_kind(event))
         case ev.ApprovalRequested():
-            asked = Approval(event, envelope.stage)
+            asked = Approval(event, envelope.stage, envelope.call)
             return replace(state, approvals={**state.approvals, event.approval: asked})
         case ev.ApprovalGiven():
             return _answered(state, event)
@@ -279,7 +278,7 @@ def _answered(state: RunState, given: ev.ApprovalGiven) -> RunState:
 def _conversation(state: RunState, envelope: Envelope) -> RunState:
     if envelope.stage is not None and envelope.stage in state.stages:
         stage = state.stages[envelope.stage]
-        after = advance(stage.transcript, envelope.event, envelope.turn, envelope.attempt)
+        after = advance(stage.transcript, envelope.event, envelope.turn, envelope.attempt, envelope.call)
         return state if after is stage.transcript else _with_stage(state, envelope, transcript=after)
     if envelope.stage is None and envelope.agent in state.agents:
         agent = state.agents[envelope.agent]
@@ -303,5 +302,8 @@ def _agent(state: RunState, envelope: Envelope, agent: AgentState) -> RunState:
     return replace(state, agents={**state.agents, envelope.agent or "": agent})
 
 
-def _recovered(state: RunState, kind: str) -> RunState:
+def _recovered(state: RunState, envelope: Envelope, kind: str) -> RunState:
+    if envelope.stage in state.stages:
+        known = state.stages[envelope.stage].recoveries
+        state = _with_stage(state, envelope, recoveries={**known, kind: known.get(kind, 0) + 1})
     return replace(state, recoveries={**state.recoveries, kind: state.recoveries.get(kind, 0) + 1})

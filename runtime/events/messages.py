@@ -115,6 +115,11 @@ class Usage(BaseModel):
     cost_usd: float = 0.0
     """US dollars by the price table; 0 for models that cost nothing or have no known price."""
 
+    @property
+    def tokens(self) -> int:
+        """All of them, in and out."""
+        return self.input_tokens + self.output_tokens + self.cache_read_tokens + self.cache_write_tokens
+
     def plus(self, other: Usage) -> Usage:
         """The sum of both."""
         return Usage(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from runtime.events.base import EventData
 from runtime.events.plan import Plan
+
+ANSWER_WITHIN_S: Final = 7 * 24 * 3600.0
+"""How long a run waits for a person (JOURNAL.md 1.11, 6)."""
 
 
 class ApprovalRequested(EventData):

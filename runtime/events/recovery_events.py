@@ -53,6 +53,22 @@ class RecoveryToolSwitchedOff(EventData):
     """The same in words for people."""
 
 
+Recovery = RecoveryRetrying | RecoveryFellBack | RecoveryResumed | RecoveryToolSwitchedOff
+
+
+def recovery_kind(event: Recovery) -> str:
+    """What a recovery is counted as: ``retrying:overloaded``, ``fell_back``, ``resumed:takeover``, ``tool_switched_off``."""
+    match event:
+        case RecoveryRetrying(failure=failure):
+            return f"retrying:{failure}"
+        case RecoveryFellBack():
+            return "fell_back"
+        case RecoveryResumed(reason=reason):
+            return f"resumed:{reason}"
+        case RecoveryToolSwitchedOff():
+            return "tool_switched_off"
+
+
 class UsageUpdated(EventData):
     """What the run has used so far."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from runtime.events.base import EventData
+from runtime.events.tool_events import Tag
 
 
 class StageDispatched(EventData):
@@ -51,6 +52,8 @@ class StageCompleted(EventData):
     carried_from: str | None = None
     stop: str | None = None
     """Set when the post-hook ended the pipeline here: its reason."""
+    taint: tuple[Tag, ...] | None = None
+    """What the conversation behind the answer has met; null: not known, as in older logs."""
 
 
 class StageSkipped(EventData):

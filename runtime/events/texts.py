@@ -1,4 +1,4 @@
-"""What the models are saying, as a fold of token events: text keyed by (stage, agent, turn, attempt).
+"""What the models are saying, as a fold of token events: text keyed by (stage, agent, turn, attempt, call).
 
 The rule for every client: a superseded attempt's text is dropped; ``turn.completed`` replaces what the deltas said.
 """
@@ -19,6 +19,14 @@ class TextKey(NamedTuple):
     agent: str
     turn: int
     attempt: int
+    call: str = ""
+    """For a delegate's words: the call it answers. They are no part of the stage's own text."""
+
+    @classmethod
+    def of(cls, envelope: Envelope) -> TextKey:
+        """Whose words an event of a turn is about."""
+        e = envelope
+        return cls(e.stage or "", e.agent or "", e.turn or 0, e.attempt or 0, e.call or "")
 
 
 class Texts:
@@ -31,7 +39,7 @@ class Texts:
     def apply(self, envelope: Envelope) -> None:
         """Take in one event; others than turns are ignored."""
         event = envelope.event
-        key = TextKey(envelope.stage or "", envelope.agent or "", envelope.turn or 0, envelope.attempt or 0)
+        key = TextKey.of(envelope)
         if isinstance(event, TurnDelta):
             if event.kind == "text":
                 self.texts[key] = self.texts.get(key, "") + event.text
@@ -42,6 +50,6 @@ class Texts:
             self.withdrawn.add(key)
 
     def of_stage(self, stage: str) -> str:
-        """The stage's text so far, its turns joined by blank lines."""
-        own = (text.strip("\n") for key, text in sorted(self.texts.items()) if key.stage == stage)
+        """The stage's text so far, its turns joined by blank lines; what its delegates say is left out."""
+        own = (text.strip("\n") for key, text in sorted(self.texts.items()) if key.stage == stage and not key.call)
         return "\n\n".join(text for text in own if text)

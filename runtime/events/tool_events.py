@@ -6,6 +6,20 @@ from typing import Any, Literal
 
 from runtime.events.base import EventData
 
+Tag = Literal["reads_private", "untrusted", "sends_out"]
+"""What a tool does to a conversation: shows it private data, shows it words of strangers, lets words leave."""
+
+Taint = frozenset[Tag]
+"""What a conversation has met so far; it only grows."""
+
+EXPOSED: Taint = frozenset({"reads_private", "untrusted"})
+"""All there is to meet; a conversation that has met both may no longer send anything out by itself."""
+
+
+def guessed(kind: Literal["read", "idempotent", "at_most_once"]) -> tuple[Tag, ...]:
+    """The tags of a tool that does not say them, on the careful side: ``read`` brings in all, the others send out."""
+    return ("reads_private", "untrusted") if kind == "read" else ("untrusted", "sends_out")
+
 
 class ToolCalled(EventData):
     """A tool is about to run."""
@@ -18,6 +32,15 @@ class ToolCalled(EventData):
     description: str = ""
     arguments: dict[str, Any]
     kind: Literal["read", "idempotent", "at_most_once"] = "read"
+    tags: tuple[Tag, ...] | None = None
+    """What the tool does to the conversation; null, as in older logs: to be guessed from its kind."""
+    delegate: str | None = None
+    """The agent that a task is given to; the events of its work carry this call in `call`."""
+
+    @property
+    def taint(self) -> Taint:
+        """What the conversation has met by this call."""
+        return EXPOSED.intersection(guessed(self.kind) if self.tags is None else self.tags)
 
 
 class ToolCompleted(EventData):

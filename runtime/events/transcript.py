@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from runtime.events.calls import call_key
 from runtime.events.catalog import (
     ApprovalGiven,
     ApprovalRequested,
@@ -38,37 +39,8 @@ from runtime.events.messages import (
     text_of,
     tool_uses,
 )
-
-LIMIT_NOTE = (
-    "You reached the tool-call limit. Continue from where you left off: do not start over, use what you already have, "
-    "and finish as soon as you can."
-)
-"""What an agent is told when it is resumed (the user's article, pattern 3)."""
-
-
-LAST_ANSWER_NOTE = (
-    "You have used all your tool calls, and no more are possible. Answer now with what you have found, and say what is "
-    "missing."
-)
-"""What an agent is told after its last resume, with its tools off."""
-
-
-def said_note(text: str) -> str:
-    """What an agent is told when a person says something while it works."""
-    return f"The person you work for says: {text}"
-
-
-def switched_off_note(tool: str, failures: int) -> str:
-    """What an agent is told of a tool that keeps failing."""
-    return (
-        f"The tool {tool} failed {failures} times in a row and is switched off for this step. Go on without it, and say "
-        "in your answer what could not be done."
-    )
-
-
-def repair_note(problem: str) -> str:
-    """What an agent is told when its answer does not fit."""
-    return f"Your last answer cannot be used: {problem}\nAnswer again, with this mended and nothing else."
+from runtime.events.notes import LAST_ANSWER_NOTE, LIMIT_NOTE, repair_note, said_note, switched_off_note
+from runtime.events.tool_events import Taint
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +83,13 @@ class Transcript:
     repairs: int = 0
     stop_reason: str | None = None
     usage: Usage = field(default_factory=Usage)
+    """Of its turns, and of delegations that are over."""
+    taint: Taint = frozenset()
+    """What its tools, and its delegates' tools, have shown it; see :mod:`runtime.tools.containment`."""
+    agent: str | None = None
+    """Of a delegate's conversation: whose it is."""
+    children: dict[str, Transcript] = field(default_factory=dict)
+    """Conversations of delegates whose calls have no answer yet, by :func:`runtime.events.calls.call_key`."""
 
     def next_attempt(self) -> tuple[int, int]:
         """Turn and attempt that come next: the turn that did not complete again, else a new one."""
@@ -118,14 +97,19 @@ class Transcript:
         return turn, self.attempt + 1 if self.turn == turn else 1
 
     def restarted(self) -> Transcript:
-        """An empty conversation whose turns are numbered on, so that no two turns of a stage share a number."""
+        """An empty conversation whose turns are numbered on, so that no two turns of a stage share a number.
+
+        It stays as tainted as it was: what a tool did may reach it on other ways than its words.
+        """
         return Transcript(
             turns_done=self.turn,
             turn=self.turn,
             attempt=self.attempt,
             called=self.called,
             effects=self.effects,
-            usage=self.usage,
+            usage=self.spent(),
+            taint=self.met(),
+            agent=self.agent,
             failing=self.failing,
             switched_off=self.switched_off,
             delivered=self.delivered,
@@ -151,8 +135,32 @@ class Transcript:
         return tuple(use for use in self.uses() if use.id not in have)
 
     def calling(self) -> bool:
-        """Whether a tool call has begun that has no answer yet."""
-        return any(use.id in self.called for use in self.unanswered())
+        """Whether a tool call has begun that has no answer yet; a delegation counts by what its agent is doing."""
+        own = (u for u in self.unanswered() if u.id in self.called and self.child_key(u.id) not in self.children)
+        return any(own) or any(child.calling() for child in self.children.values())
+
+    def child_key(self, call_id: str) -> str:
+        """What a call of the last turn is known by in ``children``."""
+        return call_key(self.turns_done, call_id)
+
+    def spent(self) -> Usage:
+        """Of its turns and all its delegates'."""
+        usage = self.usage
+        for child in self.children.values():
+            usage = usage.plus(child.spent())
+        return usage
+
+    def met(self) -> Taint:
+        """Its taint with that of delegates under way."""
+        return self.taint.union(*(child.met() for child in self.children.values()))
+
+    def progress(self) -> tuple[int, ...]:
+        """Grows, as tuples are compared, with every turn completed and every call answered, also by delegates."""
+        level, numbers = [self], list[int]()
+        while level:
+            numbers += (sum(t.turns_done for t in level), sum(len(t.results) for t in level))
+            level = [child for transcript in level for child in transcript.children.values()]
+        return tuple(numbers)
 
     def in_doubt(self) -> tuple[ToolUseBlock, ...]:
         """Calls that may have had an effect and have no answer: whoever ends the stage now must report them as unknown."""
@@ -175,8 +183,18 @@ class Transcript:
         )
 
 
-def advance(transcript: Transcript, event: Event, turn: int | None, attempt: int | None) -> Transcript:
-    """The transcript after ``event``; events that say nothing about a conversation leave it as it is."""
+def advance(
+    transcript: Transcript, event: Event, turn: int | None, attempt: int | None, call: str | None = None
+) -> Transcript:
+    """The transcript after ``event``; events that say nothing about a conversation leave it as it is.
+
+    ``call``: the event belongs to the work of a delegate, see :func:`runtime.events.calls.call_path`.
+    """
+    if call is not None:
+        key, _, rest = call.partition("/")
+        child = transcript.children.get(key)
+        after = advance(child, event, turn, attempt, rest or None) if child is not None else None
+        return transcript if after is None or after is child else with_child(transcript, key, after)
     match event:
         case TurnStarted(reserved_cost_usd=reserved):
             return replace(transcript, turn=turn or 0, attempt=attempt or 0, open=True, reserved_usd=reserved)
@@ -199,10 +217,8 @@ def advance(transcript: Transcript, event: Event, turn: int | None, attempt: int
                 stop_reason=stop_reason,
                 usage=transcript.usage.plus(usage),
             )
-        case ToolCalled(call_id=call_id, kind=kind):
-            calls = transcript.tool_calls + (call_id not in transcript.called)
-            effects = transcript.effects if kind == "read" else transcript.effects | {call_id}
-            return replace(transcript, called=transcript.called | {call_id}, effects=effects, tool_calls=calls)
+        case ToolCalled():
+            return _called(transcript, event)
         case ToolCompleted(call_id=call_id, name=name, result=result, is_error=is_error):
             return _ran(transcript, call_id, name, result, is_error)
         case ToolOutcomeUnknown(call_id=call_id, name=name, known=known):
@@ -240,6 +256,8 @@ def from_conversation(
     failing: tuple[tuple[str, int], ...] = (),
     switched_off: frozenset[str] = frozenset(),
     delivered: frozenset[str] = frozenset(),
+    usage: Usage | None = None,
+    taint: Taint = frozenset(),
 ) -> Transcript:
     """The transcript of a conversation carried by ``ToolCallLimitReached``: its first message is the agent's brief."""
     last = next_turn - 1
@@ -253,7 +271,29 @@ def from_conversation(
         failing=failing,
         switched_off=switched_off,
         delivered=delivered,
+        usage=usage or Usage(),
+        taint=taint,
     )
+
+
+def with_child(transcript: Transcript, key: str, child: Transcript) -> Transcript:
+    """The transcript with the conversation of the delegate of that call as it is now."""
+    return replace(transcript, children={**transcript.children, key: child})
+
+
+def _called(transcript: Transcript, event: ToolCalled) -> Transcript:
+    call_id = event.call_id
+    after = replace(
+        transcript,
+        called=transcript.called | {call_id},
+        effects=transcript.effects if event.kind == "read" else transcript.effects | {call_id},
+        tool_calls=transcript.tool_calls + (call_id not in transcript.called),
+        taint=transcript.taint | event.taint,
+    )
+    key = transcript.child_key(call_id)
+    if event.delegate is None or key in transcript.children:
+        return after
+    return with_child(after, key, Transcript(agent=event.delegate))
 
 
 def _ran(transcript: Transcript, call_id: str, name: str, result: str, is_error: bool) -> Transcript:
@@ -269,7 +309,13 @@ def _answered(transcript: Transcript, call_id: str, result: str, is_error: bool)
     if any(known.tool_use_id == call_id for known in transcript.results):
         return transcript
     block = ToolResultBlock(tool_use_id=call_id, content=result, is_error=is_error)
-    return replace(transcript, results=(*transcript.results, block))
+    answered = replace(transcript, results=(*transcript.results, block))
+    key = transcript.child_key(call_id)
+    if (child := transcript.children.get(key)) is None:
+        return answered
+    others = {name: other for name, other in transcript.children.items() if name != key}
+    usage, taint = transcript.usage.plus(child.spent()), transcript.taint | child.met()
+    return replace(answered, children=others, usage=usage, taint=taint)
 
 
 def _invalid(transcript: Transcript, call_id: str, message: str) -> Transcript:

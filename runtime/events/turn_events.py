@@ -20,7 +20,7 @@ class TurnStarted(EventData):
 
 
 class TurnDelta(EventData):
-    """A piece of what the model is saying, keyed by (stage, agent, turn, attempt)."""
+    """A piece of what the model is saying, keyed by (stage, agent, turn, attempt, call)."""
 
     type: Literal["turn.delta"] = "turn.delta"
     family = "token"

@@ -7,7 +7,7 @@ from typing import Literal
 from runtime.agents.request import StageResult
 from runtime.events import catalog as ev
 from runtime.events.fold import RunState, StageState
-from runtime.events.transcript import Transcript
+from runtime.events.tool_events import Taint
 from runtime.pipeline.builder import Stage
 from runtime.pipeline.hooks import Answer, Branch, Continue, Decision, Failure, Finished, Joined, Retry, Stop
 
@@ -72,7 +72,7 @@ def _branch(stage: StageState) -> Branch:
 
 
 def outcome(
-    stage: Stage, done: Finished, decision: Decision, result: StageResult | None
+    stage: Stage, done: Finished, decision: Decision, result: StageResult | None, taint: Taint
 ) -> ev.StageCompleted | ev.StageFailed:
     """The event that ends the stage."""
     todo = stage.todo
@@ -97,20 +97,8 @@ def outcome(
         tool_calls=result.tool_calls,
         partial=result.partial,
         stop=decision.reason if isinstance(decision, Stop) else None,
+        taint=tuple(sorted(taint)),
     )
-
-
-def withdrawal(transcript: Transcript, reason: str) -> ev.TurnSuperseded:
-    """The open turn of a lost process, withdrawn. All it held back counts as spent: nobody can say how far it came."""
-    return ev.TurnSuperseded(
-        reason=reason, released_cost_usd=transcript.reserved_usd, spent_cost_usd=transcript.reserved_usd
-    )
-
-
-def unknown_outcomes(transcript: Transcript) -> list[ev.ToolOutcomeUnknown]:
-    """What must be said of tool calls that may have had an effect when nobody is left who could learn of it."""
-    known = "it had begun, and the step ended before its outcome was known"
-    return [ev.ToolOutcomeUnknown(call_id=use.id, name=use.name, known=known) for use in transcript.in_doubt()]
 
 
 def _word(decision: Decision) -> Literal["continue", "retry", "stop"]:

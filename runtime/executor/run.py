@@ -11,8 +11,10 @@ import runtime.errors as errors
 from runtime import failpoints
 from runtime.agents.request import STAGE_LEASE_S, PersonSaid
 from runtime.events import catalog as ev
+from runtime.events.conversations import conversations, withdrawal
 from runtime.events.fingerprint import fingerprint
 from runtime.events.fold import RunState
+from runtime.events.people_events import ANSWER_WITHIN_S
 from runtime.executor.book import RunBook
 from runtime.executor.decide import (
     AskForPlan,
@@ -28,14 +30,14 @@ from runtime.executor.decide import (
     decide,
     failure,
 )
-from runtime.executor.outcome import unknown_outcomes, withdrawal
 from runtime.executor.parking import Parking
 from runtime.executor.race import unless
-from runtime.executor.stage import ANSWER_WITHIN_S, StageDriver, StageTools
+from runtime.executor.stage import StageDriver, StageTools, say_unknown_outcomes, withdraw
 from runtime.log.log import LogReader, Run
 from runtime.log.publisher import Lane
 from runtime.orchestrator.orchestrator import OrchestratorPort, PlanRequest
 from runtime.pipeline.builder import Stage
+from runtime.recovery.rate import names_of
 from runtime.stream.emitter import Emitter
 from runtime.telemetry import logger
 
@@ -178,11 +180,14 @@ class RunDriver:
 
     async def _supersede(self, state: RunState, reason: str) -> None:
         """Withdraw the turns that someone who has been shut out left open, so that no reader mixes two attempts."""
-        open_turns = [(s.todo.id, s.todo.agent, s.transcript) for s in state.stages.values() if s.transcript.open]
-        planning = [(None, name, a.transcript) for name, a in state.agents.items() if a.transcript.open]
-        for stage, agent, transcript in [*open_turns, *planning]:
-            emitter = self._emitter(stage=stage, agent=agent)
-            await emitter.commit(withdrawal(transcript, reason), turn=transcript.turn, attempt=transcript.attempt)
+        stages = [
+            (s.todo.id, s.todo.agent, *each) for s in state.stages.values() for each in conversations(s.transcript)
+        ]
+        planning = [(None, name, None, a.transcript) for name, a in state.agents.items()]
+        for stage, agent, call, transcript in [*stages, *planning]:
+            if transcript.open:
+                emitter = self._emitter(stage=stage, agent=agent).of(call, transcript.agent)
+                await emitter.commit(withdrawal(transcript, reason), turn=transcript.turn, attempt=transcript.attempt)
 
     def _idle(self, command: Command) -> bool:
         """Whether nothing is under way and nothing can be begun before somebody has answered, or a pause is over."""
@@ -247,11 +252,8 @@ class RunDriver:
         if known.status != "pending":
             await emitter.commit(ev.StageDispatched(dispatch=known.dispatch + 1, lease_s=STAGE_LEASE_S))
             transcript = (await self._book.refresh()).stages[todo.id].transcript
-            for unknown in unknown_outcomes(transcript):
-                await emitter.emit(unknown, turn=transcript.turns_done)
-            if transcript.open:
-                superseded = withdrawal(transcript, "cancelled")
-                await emitter.commit(superseded, turn=transcript.turn, attempt=transcript.attempt)
+            await say_unknown_outcomes(emitter, transcript)
+            await withdraw(emitter, transcript, "cancelled")
         await emitter.commit(ev.StageSkipped(todo=todo.id, title=todo.title, reason=reason))
         self._tools.stages.counts.add("stage.skipped")
 
@@ -353,12 +355,13 @@ class RunDriver:
             for stage in state.stages.values():
                 if stage.status in ("dispatched", "running"):
                     at = emitter.at(stage.todo.id, stage.todo.agent)
-                    for unknown in unknown_outcomes(stage.transcript):
-                        await at.emit(unknown, turn=stage.transcript.turns_done)
+                    await say_unknown_outcomes(at, stage.transcript)
             await emitter.commit(event)
         except errors.RunCancelled:
             return False
-        self._tools.stages.counts.add(event.type)
+        counts = self._tools.stages.counts
+        counts.add(event.type)
+        counts.add_all(names_of("runs", state.recoveries, completed=event.type == "run.completed"))
         return True
 
     async def _stop_stages(self, *, tell_agents: bool = True) -> None:

@@ -14,17 +14,21 @@ import runtime.errors as errors
 from runtime import failpoints
 from runtime.agents.request import STAGE_LEASE_S, AgentPort, PersonSaid, StageRequest, StageResult
 from runtime.agents.spec import AgentSpec
+from runtime.agents.telling import tell
 from runtime.clock import Clock
 from runtime.events import catalog as ev
+from runtime.events.conversations import conversations, unknown_outcomes, withdrawal
 from runtime.events.fingerprint import fingerprint
 from runtime.events.fold import RunState
 from runtime.events.messages import load_conversation
+from runtime.events.people_events import ANSWER_WITHIN_S
+from runtime.events.recovery_events import Recovery
 from runtime.events.transcript import Transcript, advance, from_conversation
 from runtime.executor.book import RunBook
 from runtime.executor.leases import StageLeases
-from runtime.executor.outcome import answered_result, finished, joined, outcome, unknown_outcomes, withdrawal
+from runtime.executor.outcome import answered_result, finished, joined, outcome
 from runtime.log.publisher import Lane, Publisher
-from runtime.pipeline.builder import Stage, brief_of, sources_of
+from runtime.pipeline.builder import Stage, brief_of, sources_of, taint_of
 from runtime.pipeline.hooks import (
     Ask,
     Continue,
@@ -43,14 +47,12 @@ from runtime.pipeline.hooks import (
 from runtime.pipeline.revise import revised
 from runtime.recovery.losses import Losses
 from runtime.recovery.policy import LimitPolicy, LossPolicy
+from runtime.recovery.rate import names_of
 from runtime.stream.chain import Chain
 from runtime.stream.emitter import Emitter
 from runtime.telemetry import Counts, logger
 
 _log = logger("executor")
-
-ANSWER_WITHIN_S: Final = 7 * 24 * 3600.0
-"""How long a run waits for a person (JOURNAL.md 1.11, 6)."""
 
 MAX_QUESTIONS: Final = 10
 """A hook may ask about one stage."""
@@ -123,7 +125,7 @@ class StageDriver:
             except errors.AgentLost as error:
                 dispatch += 1
                 stands = (await self._book.refresh()).stages[self._id].transcript
-                losses.count(progress=(stands.turns_done, len(stands.results)), calling=stands.calling())
+                losses.count(progress=stands.progress(), calling=stands.calling())
                 if losses.too_many:
                     failure = Failure(error.code, error.message, losses.total)
                 else:
@@ -169,6 +171,7 @@ class StageDriver:
             tool_calls_left=max(0, accepted.limits.tool_calls - state.tool_calls),
             tools_off=tools_off,
             lease_s=STAGE_LEASE_S,
+            taint=taint_of(self._stage, state),
         )
 
     async def _pause(self, emitter: Emitter, losses: Losses, error: errors.AgentLost) -> None:
@@ -178,17 +181,12 @@ class StageDriver:
             failure=error.code, message=error.message, attempt=losses.total, of=losses.most, delay_s=delay
         )
         await emitter.commit(said)
-        self._tools.counts.add("recovery.retrying.agent_lost")
+        tell(self._tools.counts, emitter, said)
         await self._tools.clock.sleep(delay)
 
     async def _withdraw(self, emitter: Emitter, reason: str) -> Transcript:
         """The conversation as the log has it, its open turn withdrawn; the dispatch before has shut its maker out."""
-        transcript = (await self._book.refresh()).stages[self._id].transcript
-        if not transcript.open:
-            return transcript
-        superseded = withdrawal(transcript, reason)
-        await emitter.commit(superseded, turn=transcript.turn, attempt=transcript.attempt)
-        return advance(transcript, superseded, transcript.turn, transcript.attempt)
+        return await withdraw(emitter, (await self._book.refresh()).stages[self._id].transcript, reason)
 
     async def _resume(
         self, emitter: Emitter, before: Transcript, limit: errors.ToolCallLimitReached
@@ -204,17 +202,18 @@ class StageDriver:
             failing=known.failing,
             switched_off=known.switched_off,
             delivered=known.delivered,
+            usage=known.usage,
+            taint=known.taint,
         )
         if policy.may_resume(before.resumes):
-            said: ev.Event = ev.RecoveryResumed(
+            said: Recovery = ev.RecoveryResumed(
                 reason="tool_call_limit", attempt=before.resumes + 1, of=policy.resumes, tool_calls=limit.tool_calls
             )
         else:
             message = "no resume is left: one answer without tools"
             said = ev.RecoveryRetrying(failure="tool_call_limit", message=message, attempt=1, of=1, delay_s=0.0)
-        self._tools.counts.add(f"tool_limit.{'resumed' if said.type == 'recovery.resumed' else 'tools_off'}")
-        _log.info("run %s stage %s: %s; %s", emitter.run_id, self._id, limit.message, said)
         await emitter.commit(said)
+        tell(self._tools.counts, emitter, said)
         return advance(transcript, said, None, None), said.type != "recovery.resumed"
 
     async def _conclude(
@@ -230,14 +229,17 @@ class StageDriver:
             done = replace(done, failure=Failure("output_invalid", decision.reason))
         async with self._book.changing:
             decision = await self._change_plan(emitter, decision)
-            event = outcome(self._stage, done, decision, result)
-            for unknown in unknown_outcomes(stage.transcript):
-                await emitter.emit(unknown, turn=stage.transcript.turns_done)
-            if stage.transcript.open:  # its agent was stopped in mid-turn
-                await self._withdraw(emitter, event.code if isinstance(event, ev.StageFailed) else "stopped")
+            taint = stage.transcript.met() | taint_of(self._stage, state)
+            event = outcome(self._stage, done, decision, result, taint)
+            await say_unknown_outcomes(emitter, stage.transcript)
+            # its agent may have been stopped in mid-turn
+            await self._withdraw(emitter, event.code if isinstance(event, ev.StageFailed) else "stopped")
             await emitter.commit(event, ev.UsageUpdated(usage=state.usage))
         failpoints.hit("stage.completed")
         self._tools.counts.add(event.type)
+        if isinstance(event, ev.StageCompleted) or event.decision != "retry":
+            done_well = isinstance(event, ev.StageCompleted)
+            self._tools.counts.add_all(names_of("stages", stage.recoveries, completed=done_well))
 
     async def _decide(self, done: Finished) -> Decision:
         try:
@@ -300,3 +302,21 @@ class StageDriver:
         skipped = ev.StageSkipped(todo=todo.id, title=todo.title, reason=joining.reason, stop=stop)
         await self._emitter(dispatch=None).commit(skipped)
         self._tools.counts.add(skipped.type)
+
+
+async def say_unknown_outcomes(emitter: Emitter, transcript: Transcript) -> None:
+    """Write of every call of a stage, delegates' included, whose outcome nobody will learn that it is unknown."""
+    for call, each in conversations(transcript):
+        for unknown in unknown_outcomes(each):
+            await emitter.of(call, each.agent).emit(unknown, turn=each.turns_done)
+
+
+async def withdraw(emitter: Emitter, transcript: Transcript, reason: str) -> Transcript:
+    """``transcript`` with its open turns, delegates' included, withdrawn; whoever made them has been shut out."""
+    after = transcript
+    for call, open_one in conversations(transcript):
+        if open_one.open:
+            superseded, at = withdrawal(open_one, reason), (open_one.turn, open_one.attempt)
+            await emitter.of(call, open_one.agent).commit(superseded, turn=at[0], attempt=at[1])
+            after = advance(after, superseded, *at, call)
+    return after

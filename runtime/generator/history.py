@@ -15,6 +15,11 @@ from runtime.events.envelope import Stored
 from runtime.generator.outage import answered
 from runtime.log.log import LogReader
 
+FIRST_PAGE = 64
+"""Events read at first: how large they are shows only then."""
+PAGE = 512
+"""And at most."""
+
 
 def log_was_reset() -> Conflict:
     """What breaks off the streams of a run whose log has lost events that were shown."""
@@ -33,6 +38,12 @@ class History:
         self._shown: Stored | None = None
         self.cursor = after
         """The number of the last event shown."""
+        self.page = FIRST_PAGE
+        """How many events are worth reading at a time."""
+
+    def fit(self, batch: Sequence[Stored]) -> None:
+        """Read twice as many next time if all that was read could be shown at once, else no more than that."""
+        self.page = min(self.page * 2, PAGE) if len(batch) >= self.page else max(len(batch), 1)
 
     async def begin(self) -> None:
         """Take the event at the cursor as shown: its epoch was found to be the client's a moment ago."""

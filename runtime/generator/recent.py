@@ -14,8 +14,24 @@ from runtime.log.wire import FeedItem
 TAIL_EVENTS = 2048
 """Recent events kept per watched run; a reader that is further behind reads the log."""
 
+TAIL_BYTES = 1024 * 1024
+"""And no more of their bytes."""
+
+BATCH_BYTES = 64 * 1024
+"""Of events given to a reader at a time: what a reader that has stopped holds, beside the server's own buffer (JOURNAL.md P11)."""
+
 VERIFY_EVERY_S = 5.0
 """Between two looks at a silent run's last event in the log."""
+
+
+def a_batch(events: list[Stored]) -> list[Stored]:
+    """The first of ``events``, up to ``BATCH_BYTES``; at least one."""
+    size = 0
+    for place, stored in enumerate(events):
+        size += len(stored.body)
+        if size > BATCH_BYTES and place > 0:
+            return events[:place]
+    return events
 
 
 class Tail:
@@ -28,7 +44,8 @@ class Tail:
         """When news of it last came over the feed, on the monotonic clock."""
         self.attached = asyncio.Event()
         self.failure: HeadraceError | None = None
-        self._recent: deque[Stored] = deque(maxlen=TAIL_EVENTS)
+        self._recent: deque[Stored] = deque()
+        self._bytes = 0
         self._changed = asyncio.Event()
         self._verified_at = float("-inf")
 
@@ -41,8 +58,15 @@ class Tail:
                 continue
             if self._recent and stored.seq != self._recent[-1].seq + 1:
                 self._recent.clear()
-            self._recent.append(stored)
+                self._bytes = 0
+            self._keep(stored)
         self.advance(item.head)
+
+    def _keep(self, stored: Stored) -> None:
+        self._recent.append(stored)
+        self._bytes += len(stored.body)
+        while len(self._recent) > TAIL_EVENTS or (self._bytes > TAIL_BYTES and len(self._recent) > 1):
+            self._bytes -= len(self._recent.popleft().body)
 
     def advance(self, head: int) -> None:
         """The run's log is known to reach ``head``."""

@@ -65,7 +65,7 @@ class ResumeRun(Body):
 
 
 Text = Annotated[str, Field(min_length=1, max_length=20_000, json_schema_extra={"pattern": r"\S"})]
-ApprovalName = Annotated[str, Field(min_length=1, max_length=200)]
+ApprovalName = Annotated[str, Field(min_length=1, max_length=500)]
 
 
 class Approve(Body):

@@ -91,7 +91,7 @@ def _approval(state: RunState, body: Approve, agents: Collection[str]) -> Saying
 
 
 def _given(asked: Approval, event: ev.ApprovalGiven) -> Saying:
-    return Saying(f"answer-{event.approval}", Draft(event, stage=asked.stage))
+    return Saying(f"answer-{event.approval}", Draft(event, stage=asked.stage, call=asked.call))
 
 
 def _asked(state: RunState, approval: str) -> Approval:

@@ -20,7 +20,7 @@ from runtime.executor.executor import ExecutorPort
 from runtime.generator.history import History
 from runtime.generator.lookout import Hints, Lookout
 from runtime.generator.outage import LONGEST_WAIT_S, READ_AGAIN_S, Outage, Probe, answered
-from runtime.generator.recent import Tail
+from runtime.generator.recent import Tail, a_batch
 from runtime.log.log import TERMINAL_TYPES, Conversation, Created, LogReader, NewRun, Run
 from runtime.log.wire import HubPort
 from runtime.telemetry import Counts, logger
@@ -218,9 +218,10 @@ class LogDoor:
         Raises ``StoreUnavailable`` when they cannot be read, or, in a silence, when nothing could be; ``Conflict`` when those
         shown before are no longer in the log.
         """
-        batch = tail.after(history.cursor)
+        batch = a_batch(tail.after(history.cursor))
         if not batch and tail.head > history.cursor:
-            batch = await answered(self._reader.read(run_id, after=history.cursor))
+            batch = a_batch(await answered(self._reader.read(run_id, after=history.cursor, limit=history.page)))
+            history.fit(batch)
         if batch:
             await history.show(batch)
             return batch

@@ -9,6 +9,7 @@ from runtime.events.brief import Brief, Finding
 from runtime.events.fold import RunState
 from runtime.events.history import NOTHING_SAID
 from runtime.events.plan import Plan, Todo
+from runtime.events.tool_events import EXPOSED, Taint
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,17 @@ def sources_of(stage: Stage, state: RunState) -> tuple[Source, ...]:
         for citation in state.stages[dep].citations:
             seen.setdefault(citation.location, Source(citation.location, citation.title, citation.quote))
     return tuple(seen.values())
+
+
+def taint_of(stage: Stage, state: RunState) -> Taint:
+    """What the conversations of the stages it depends on, directly or not, have met; of one carried over, what that says."""
+    met: Taint = frozenset()
+    for dep in _ancestors(stage.todo, state):
+        before = state.stages[dep]
+        met |= before.transcript.met()
+        if before.completed is not None and before.completed.carried_from is not None:
+            met |= EXPOSED if before.completed.taint is None else frozenset(before.completed.taint)
+    return met
 
 
 def _finding(state: RunState, todo_id: str) -> Finding | None:

@@ -17,12 +17,12 @@ class Losses:
 
     def __init__(self, policy: LossPolicy) -> None:
         self._policy = policy
-        self._progress = (0, 0)
+        self._progress: tuple[int, ...] = (0, 0)
         self._blamed = 0
         self._idle = 0
         self.total = 0
 
-    def count(self, *, progress: tuple[int, int], calling: bool) -> None:
+    def count(self, *, progress: tuple[int, ...], calling: bool) -> None:
         """One more loss, at that progress (turns completed, tool calls answered), a tool call under way or not."""
         self.total += 1
         if progress > self._progress:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from runtime.events.catalog import Custom, Family
@@ -105,4 +105,4 @@ class Chain:
 
 def _withheld(draft: Draft) -> Draft:
     stub = Custom(name="withheld", value={"type": draft.event.type})
-    return Draft(stub, draft.stage, draft.agent, draft.turn, draft.attempt)
+    return replace(draft, event=stub)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 from runtime.clock import Clock
@@ -59,7 +60,15 @@ class Emitter:
     """Writes the events of one stage, one planning agent, or the run itself."""
 
     def __init__(
-        self, sink: Sink, chain: Chain, clock: Clock, run_id: str, *, stage: str | None = None, agent: str | None = None
+        self,
+        sink: Sink,
+        chain: Chain,
+        clock: Clock,
+        run_id: str,
+        *,
+        stage: str | None = None,
+        agent: str | None = None,
+        call: str | None = None,
     ) -> None:
         self._sink = sink
         self._chain = chain
@@ -67,10 +76,18 @@ class Emitter:
         self.run_id = run_id
         self.stage = stage
         self.agent = agent
+        self.call = call
 
     def at(self, stage: str, agent: str) -> Emitter:
         """The same writer for a stage of the run: what both write stays in order."""
         return Emitter(self._sink, self._chain, self._clock, self.run_id, stage=stage, agent=agent)
+
+    def of(self, call: str | None, agent: str | None) -> Emitter:
+        """The same writer for what was delegated to ``agent`` by the call of that path; without one, this writer itself."""
+        if call is None:
+            return self
+        sink, chain, clock = self._sink, self._chain, self._clock
+        return Emitter(sink, chain, clock, self.run_id, stage=self.stage, agent=agent, call=call)
 
     async def emit(self, event: Event, *, turn: int | None = None, attempt: int | None = None) -> Event:
         """Send without waiting for the commit; answers the event as it was written. Raises when the writer has been shut out."""
@@ -101,9 +118,12 @@ class Emitter:
         await self._sink.drain()
 
     async def _draft(self, event: Event, turn: int | None, attempt: int | None) -> Draft:
-        draft = Draft(event, self.stage, self.agent, turn, attempt)
+        draft = Draft(event, self.stage, self.agent, turn, attempt, self.call)
         after = await self._chain.run(draft)
-        return draft if event.type in ESSENTIAL and after.event.type != event.type else after
+        if event.type in ESSENTIAL and after.event.type != event.type:
+            return draft
+        # A rule that knows nothing of delegates makes a draft without this; the conversation is folded by it.
+        return after if after.call == self.call else replace(after, call=self.call)
 
     def _record(self, draft: Draft) -> Record:
         return encode(draft, self.run_id, self._clock.now())

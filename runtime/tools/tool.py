@@ -21,18 +21,27 @@ A tool that may crash, hang or eat memory runs in a process of its own::
     @tool(num_cpus=2, num_gpus=1, memory=2 * 1024**3)     # resources imply isolate
 
 The process imports it by name, so it stands at the top level of an importable module.
+
+A tool says what it does to a conversation, so that words planted in what it reads cannot make a model carry data out
+(:mod:`runtime.tools.containment`). What it does not say is guessed from its kind, on the careful side::
+
+    @tool(reads_private=False, untrusted=False)           # arithmetic
+    @tool(sends_out=True)                                 # a read that asks a server outside
+    @tool(kind="at_most_once", sends_out=False)           # writes, but nothing leaves the system
+    @tool(needs_approval=True)                            # a person must agree to every call
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_type_hints, overload
 
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, create_model
 
 from runtime.errors import ConfigurationError
+from runtime.events.tool_events import Tag, guessed
 from runtime.ids import IDENTIFIER
 
 ToolKind = Literal["read", "idempotent", "at_most_once"]
@@ -104,6 +113,24 @@ class Tool:
     context_parameter: str | None = None
     isolation: Resources | None = None
     """What a process of its own asks for; None: runs in the agent's process."""
+    reads_private: bool = True
+    """Its answers may hold data that is not for everybody. This and what follows: see :mod:`runtime.tools.containment`."""
+    untrusted: bool = True
+    """Its answers may hold words of strangers, who may address the model."""
+    sends_out: bool = True
+    """A call may carry its arguments out of the system."""
+    needs_approval: bool = False
+    """A person must agree to every call."""
+
+    @property
+    def tags(self) -> tuple[Tag, ...]:
+        """What it does to a conversation, as its calls say it in the log."""
+        tags: dict[Tag, bool] = {
+            "reads_private": self.reads_private,
+            "untrusted": self.untrusted,
+            "sends_out": self.sends_out,
+        }
+        return tuple(tag for tag, true in tags.items() if true)
 
     @property
     def module(self) -> str:
@@ -131,6 +158,10 @@ def tool(
     num_cpus: float | None = None,
     num_gpus: float | None = None,
     memory: int | None = None,
+    reads_private: bool | None = None,
+    untrusted: bool | None = None,
+    sends_out: bool | None = None,
+    needs_approval: bool = False,
 ) -> Callable[[ToolFunction], Tool]: ...
 def tool(
     function: ToolFunction | None = None,
@@ -143,20 +174,38 @@ def tool(
     num_cpus: float | None = None,
     num_gpus: float | None = None,
     memory: int | None = None,
+    reads_private: bool | None = None,
+    untrusted: bool | None = None,
+    sends_out: bool | None = None,
+    needs_approval: bool = False,
 ) -> Tool | Callable[[ToolFunction], Tool]:
     """Make a typed function a :class:`Tool`.
 
     ``kind`` says what repeating a call does: ``read`` is free, ``idempotent`` is safe with the same key,
     ``at_most_once`` is never repeated. ``isolate`` gives each call a process of its own; so does naming any of
-    ``num_cpus`` (a quarter if left out), ``num_gpus`` or ``memory`` (bytes). Raises :class:`ConfigurationError` for a function
-    that has no docstring or parameters without a schema, and for one inside another function that is to be isolated.
+    ``num_cpus`` (a quarter if left out), ``num_gpus`` or ``memory`` (bytes). ``reads_private``, ``untrusted`` and
+    ``sends_out`` say what it does to a conversation; left out, every tool brings in words of strangers, ``read`` reads private
+    data, and the other kinds send out.
+
+    Raises :class:`ConfigurationError` for a function that has no docstring or parameters without a schema, and for one
+    inside another function that is to be isolated.
     """
     isolation: Resources | None = None
     if isolate or not (num_cpus is None and num_gpus is None and memory is None):
         isolation = Resources(ISOLATED_CPUS if num_cpus is None else num_cpus, num_gpus or 0.0, memory)
-    if function is not None:
-        return _build(function, name, title, kind, timeout_s, isolation)
-    return lambda f: _build(f, name, title, kind, timeout_s, isolation)
+    guess = guessed(kind)
+
+    def build(f: ToolFunction) -> Tool:
+        made = _build(f, name, title, kind, timeout_s, isolation)
+        return replace(
+            made,
+            reads_private="reads_private" in guess if reads_private is None else reads_private,
+            untrusted="untrusted" in guess if untrusted is None else untrusted,
+            sends_out="sends_out" in guess if sends_out is None else sends_out,
+            needs_approval=needs_approval,
+        )
+
+    return build if function is None else build(function)
 
 
 def _build(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,7 @@ from runtime.clock import ManualClock
 from runtime.events import catalog as ev
 from runtime.events.brief import Brief
 from runtime.events.codec import decode, encode
+from runtime.events.conversations import conversations, withdrawal
 from runtime.events.envelope import Draft, Envelope
 from runtime.events.fold import RunState, fold_all
 from runtime.events.messages import ContentBlock, TextBlock, ToolUseBlock, Usage, load_conversation
@@ -92,6 +93,16 @@ class Played(ScriptedClient):
             yield chunk
 
 
+@dataclass(frozen=True)
+class Member:
+    """Another agent, for :meth:`Bench.agent` to delegate to."""
+
+    name: str
+    models: Sequence[Any]
+    tools: Sequence[Tool] = ()
+    spec: dict[str, Any] = field(default_factory=dict)
+
+
 @dataclass
 class Bench:
     """A run with one stage, claimed and dispatched; ``agent`` makes who works on it."""
@@ -132,6 +143,8 @@ class Bench:
             tool_calls=limit.tool_calls,
             resumes=request.transcript.resumes,
             failing=(known := await self.folded()).failing,
+            usage=known.usage,
+            taint=known.taint,
             switched_off=known.switched_off,
         )
         return await self.dispatched(said, transcript=advance(carried, said, None, None))
@@ -143,22 +156,46 @@ class Bench:
         chain: Sequence[ChainFunction] = (),
         policy: RetryPolicy | None = None,
         runner: ToolRunner | None = None,
+        team: Sequence[Member] = (),
         **spec: Any,
     ) -> Agent:
-        """An agent whose ladder is ``models``, offered ``tools``."""
-        registry = Registry(tools)
-        names = tuple(tool.name for tool in tools)
-        about = AgentSpec(**{"name": WORKER, "description": "d", "instructions": "Work.", "tools": names, **spec})
-        rungs = tuple(Rung(f"test:{n}", f"model-{n}", model, "Work.") for n, model in enumerate(models, start=1))
-        turn = TurnTools(rungs, policy or RetryPolicy(), self.clock, lambda: 0.5, Counts())
-        parts = LoopTools(about, turn, registry, runner or LocalToolRunner(self.clock), "/data")
-        agent = Agent(parts, self.publisher, Chain((tool_metadata(registry), *chain)))
+        """An agent whose ladder is ``models``, offered ``tools``; it may delegate to all of ``team`` if ``spec`` does not say."""
+        registry = Registry((*tools, *(tool for member in team for tool in member.tools)))
+        running, counts, parts = runner or LocalToolRunner(self.clock), Counts(), dict[str, LoopTools]()
+        spec = {"delegates": tuple(member.name for member in team), **spec}
+        for member in (*team, Member(WORKER, models, tools, spec)):
+            names = tuple(tool.name for tool in member.tools)
+            about = {"name": member.name, "description": "d", "instructions": "Work.", "tools": names, **member.spec}
+            rungs = tuple(
+                Rung(f"test:{n}", f"model-{n}", model, "Work.") for n, model in enumerate(member.models, start=1)
+            )
+            turn = TurnTools(rungs, policy or RetryPolicy(), self.clock, lambda: 0.5, counts)
+            parts[member.name] = LoopTools(AgentSpec(**about), turn, registry, running, "/data", parts)
+        agent = Agent(parts[WORKER], self.publisher, Chain((tool_metadata(registry), *chain)))
         self.agents.append(agent)
         return agent
 
     async def work(self, *models: Any, **more: Any) -> StageResult:
         """One dispatch by one agent."""
         return await self.agent(*models, **more).run_stage(await self.dispatched())
+
+    async def lose(self, agent: Agent, when: Callable[[], Awaitable[bool]]) -> None:
+        """The agent's process is gone once ``when`` holds; what it left open is withdrawn, as executors do."""
+        task = asyncio.ensure_future(agent.run_stage(await self.dispatched()))
+        for _ in range(5000):
+            if await when():
+                break
+            await asyncio.sleep(0)
+        else:
+            raise AssertionError("it did not come to that")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        lane = self.publisher.lane(RUN, 1, stage=STAGE, dispatch=self.dispatches)
+        emitter = Emitter(lane, Chain(), self.clock, RUN, stage=STAGE, agent=WORKER)
+        for path, each in conversations(await self.folded()):
+            if each.open:
+                said = withdrawal(each, "agent_lost")
+                await emitter.of(path, each.agent).commit(said, turn=each.turn, attempt=each.attempt)
 
     async def log(self) -> list[Envelope]:
         return [decode(stored) for stored in await self.hub.read(RUN, after=0)]

@@ -12,7 +12,8 @@ from runtime.agents.request import PlanningRequest
 from runtime.events import catalog as ev
 from runtime.events.brief import Brief, render
 from runtime.events.messages import user
-from runtime.events.transcript import Transcript, advance, repair_note
+from runtime.events.notes import repair_note
+from runtime.events.transcript import Transcript, advance
 from runtime.llm.client import Chunk, TextDelta
 from tests.agents.bench import RUN, Bench, Lines, Played, says
 

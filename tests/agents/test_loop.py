@@ -15,8 +15,8 @@ from runtime.events import catalog as ev
 from runtime.events.brief import render
 from runtime.events.envelope import Draft
 from runtime.events.messages import TextBlock, ToolResultBlock, load_conversation, user
+from runtime.events.notes import LIMIT_NOTE
 from runtime.events.texts import Texts
-from runtime.events.transcript import LIMIT_NOTE
 from runtime.llm.client import Chunk, InvalidCall, TextDelta
 from runtime.recovery.policy import RetryPolicy
 from runtime.stream.chain import enrich, process, transform

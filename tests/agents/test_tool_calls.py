@@ -13,7 +13,7 @@ from runtime.agents.tool_calls import ATTEMPTS, FAILURES
 from runtime.clock import SystemClock
 from runtime.events import catalog as ev
 from runtime.events.messages import ToolResultBlock
-from runtime.events.transcript import switched_off_note
+from runtime.events.notes import switched_off_note
 from runtime.tools.invoke import Invocation, LocalToolRunner
 from runtime.tools.isolated import IsolatingToolRunner
 from runtime.tools.processes import ChildProcesses

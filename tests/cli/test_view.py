@@ -23,9 +23,12 @@ from runtime.events import catalog as ev
 from runtime.events.catalog import TurnDelta
 from runtime.events.envelope import Stored
 from runtime.events.fold import RunState, fold
+from runtime.events.plan import Plan, Todo
 from runtime.events.texts import Texts
 from tests.cli import runs_by_hand as by_hand
 from tests.client.raw_server import stored
+from tests.events.samples import envelope as placed
+from tests.events.samples import numbered
 
 GOLDEN = Path(__file__).parent / "golden"
 RUNS = {
@@ -117,6 +120,24 @@ def test_lines_hold_a_parallel_stages_text_apart() -> None:
     for line in shown.splitlines():
         assert not ("alpha" in line and "beta" in line)
     assert shown.count("alpha") == shown.count("beta") == 40
+
+
+def test_a_delegates_lines_say_whose_they_are_and_its_calls_are_told_apart() -> None:
+    plan = ev.PlanCommitted(plan=Plan(todos=(Todo(id="s", title="T", agent="lead"),)))
+    log = numbered(
+        plan,
+        placed(ev.TurnDelta(text="mine\n"), stage="s", agent="lead", turn=1, attempt=1),
+        placed(ev.TurnDelta(text="theirs\n"), stage="s", agent="helper", turn=1, attempt=1, call="1.d1"),
+        placed(ev.ToolCalled(call_id="c", name="act", arguments={}), stage="s", agent="lead"),
+        placed(ev.ToolCalled(call_id="c", name="act", arguments={}), stage="s", agent="helper", call="1.d1"),
+    )
+    state, plain, activity, lines = RunState(), Plain(), Activity(), list[str]()
+    for one in log:
+        state = fold(state, one)
+        activity.apply(one)
+        lines += plain.lines(state, one)
+    assert lines[-4:] == ["[1] | mine", "[1 helper] | theirs", "[1] tool act()", "[1 helper] tool act()"]
+    assert len(activity.of("s").calls) == 2
 
 
 def test_text_without_deltas_is_still_said() -> None:

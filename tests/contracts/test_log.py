@@ -679,6 +679,17 @@ async def test_cancel_request_wakes_a_waiting_run(log: Log) -> None:
     assert [run.cancel_requested for run in await log.claim(None, executor="e2")] == [True]
 
 
+async def test_what_a_person_says_wakes_a_waiting_run_and_only_that(log: Log) -> None:
+    await parked(log, None)
+    await log.renew("e2", ttl_s=10.0)
+    await log.append([write("r1", 2, publisher="said", wake=True)])
+    assert [run.status for run in await log.claim(None, executor="e2")] == ["running"]
+    await log.append([write("r1", 3, publisher="said again", wake=True)])
+    run = await log.get("r1")
+    assert run is not None
+    assert (run.status, run.owner, run.wake_at) == ("running", "e2", None)
+
+
 async def test_waiting_run_keeps_its_time_when_the_door_writes(log: Log, clock: ManualClock) -> None:
     await parked(log, clock.now() + 5.0)
     await log.append([write("r1", 2, publisher="door")])

@@ -35,7 +35,7 @@ def envelope(event: Any, seq: int = 7, *, stage: str | None = None, agent: str |
 def numbered(*events: Any, **place: Any) -> list[Envelope]:
     """Events as they stand in a log, from 1 on; an envelope keeps its place and is only renumbered."""
     return [
-        Envelope(i, e.epoch, "run", 1000.0 + i, e.event, e.stage, e.agent, e.turn, e.attempt)
+        Envelope(i, e.epoch, "run", 1000.0 + i, e.event, e.stage, e.agent, e.turn, e.attempt, e.call)
         if isinstance(e, Envelope)
         else envelope(e, i, **place)
         for i, e in enumerate(events, start=1)

@@ -64,6 +64,14 @@ def test_places_that_do_not_apply_are_left_out_and_read_back_as_none() -> None:
     assert (back.stage, back.agent, back.turn, back.attempt) == (None, None, None, None)
 
 
+def test_the_call_a_delegates_event_belongs_to_survives_and_a_log_without_it_is_read() -> None:
+    inside = encode(Draft(ev.TurnDelta(text="x"), "s", "a", 1, 1, "1.c1"), "r", 1.0)
+    assert decode(stored(inside)).call == "1.c1"
+    plain = encode(Draft(ev.TurnDelta(text="x"), "s", "a", 1, 1), "r", 1.0)
+    assert b"call" not in plain.body
+    assert decode(stored(plain)).call is None
+
+
 def test_the_same_event_is_always_the_same_bytes() -> None:
     for event in every_event():
         assert encode(Draft(event), "r", 1.0) == encode(Draft(event.model_copy(deep=True)), "r", 1.0)

@@ -79,3 +79,15 @@ def test_turns_stand_in_their_order_with_blank_lines_between() -> None:
 def test_all_other_events_are_ignored() -> None:
     texts = told(at(sample(ev.StageCompleted)), at(sample(ev.TurnStarted)), at(sample(ev.Custom)))
     assert (texts.texts, texts.withdrawn) == ({}, set())
+
+
+def test_a_delegates_words_are_no_part_of_the_stages_and_two_of_one_agent_stay_apart() -> None:
+    def inside(text: str, call: str) -> Envelope:
+        return envelope(ev.TurnDelta(text=text), stage="s", agent="a", turn=1, attempt=1, call=call)
+
+    texts = told(at(ev.TurnDelta(text="own")), inside("one", "1.c1"), inside("two", "1.c2"))
+    assert texts.of_stage("s") == "own"
+    assert texts.texts[TextKey("s", "a", 1, 1, "1.c1")] == "one"
+    gone = envelope(ev.TurnSuperseded(reason="r"), stage="s", agent="a", turn=1, attempt=1, call="1.c1")
+    texts.apply(gone)
+    assert sorted(texts.texts.values()) == ["own", "two"]

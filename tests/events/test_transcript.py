@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from runtime.events import catalog as ev
+from runtime.events.conversations import conversations
 from runtime.events.messages import (
     ContentBlock,
     Message,
@@ -19,14 +20,8 @@ from runtime.events.messages import (
     load_conversation,
     user,
 )
-from runtime.events.transcript import (
-    LAST_ANSWER_NOTE,
-    LIMIT_NOTE,
-    Transcript,
-    advance,
-    from_conversation,
-    repair_note,
-)
+from runtime.events.notes import LAST_ANSWER_NOTE, LIMIT_NOTE, repair_note
+from runtime.events.transcript import Transcript, advance, from_conversation
 from tests.events.samples import by_type, every_event
 
 CALLS = (ToolUseBlock(id="c1", name="search", input={"q": "a"}), ToolUseBlock(id="c2", name="search", input={"q": "b"}))
@@ -202,3 +197,80 @@ def test_a_text_that_is_no_conversation_is_refused() -> None:
     for text in ("", "{}", '[{"role":"system","content":[]}]', '[{"role":"user","content":[{"type":"video"}]}]'):
         with pytest.raises(ValueError):
             load_conversation(text)
+
+
+# --- delegates -------------------------------------------------------------------------------------------------------
+
+
+def delegated(call_id: str, to: str = "helper", tags: tuple[Any, ...] = ()) -> ev.ToolCalled:
+    return ev.ToolCalled(call_id=call_id, name="delegate", arguments={}, delegate=to, tags=tags)
+
+
+def two_delegates() -> Transcript:
+    uses = (ToolUseBlock(id="x", name="delegate", input={}), ToolUseBlock(id="a/b", name="delegate", input={}))
+    return after(started(), turn(*uses, stop_reason="tool_use"), delegated("x"), delegated("a/b", "other"))
+
+
+def inside(transcript: Transcript, call: str, *events: Any) -> Transcript:
+    for event in events:
+        transcript = advance(transcript, event, 1, 1, call)
+    return transcript
+
+
+def test_a_delegates_events_advance_its_own_conversation_whatever_its_call_is_called() -> None:
+    stands = inside(two_delegates(), "1.a%2Fb", started(), turn(TextBlock(text="done")))
+    assert {key: (t.agent, t.text()) for key, t in stands.children.items()} == {
+        "1.x": ("helper", ""),
+        "1.a%2Fb": ("other", "done"),
+    }
+    assert (stands.turns_done, stands.open, stands.text()) == (1, False, "")
+
+
+def test_events_of_a_call_nobody_knows_change_nothing() -> None:
+    stands = two_delegates()
+    assert inside(stands, "7.x", started()) is stands
+
+
+def test_with_its_answer_a_delegate_leaves_what_it_used_and_met_and_is_forgotten() -> None:
+    read = ev.ToolCalled(call_id="c", name="read", arguments={}, tags=("untrusted",))
+    busy = inside(two_delegates(), "1.x", started(), turn(TextBlock(text="done"), tokens=5), read)
+    assert (busy.usage.output_tokens, busy.spent().output_tokens) == (0, 5)
+    assert (busy.taint, busy.met()) == (frozenset(), {"untrusted"})
+    over = after(answered("x"), start=busy)
+    assert list(over.children) == ["1.a%2Fb"]
+    assert (over.usage.output_tokens, over.taint) == (5, {"untrusted"})
+
+
+def test_a_stage_tried_again_keeps_what_its_delegates_used_and_met() -> None:
+    read = ev.ToolCalled(call_id="c", name="read", arguments={}, tags=("reads_private",))
+    busy = inside(two_delegates(), "1.x", started(), turn(TextBlock(text="done"), tokens=5), read)
+    anew = busy.restarted()
+    assert (anew.children, anew.usage.output_tokens, anew.taint) == ({}, 5, {"reads_private"})
+
+
+def test_a_delegation_counts_as_a_call_under_way_only_while_its_agent_is_in_one() -> None:
+    idle = two_delegates()
+    assert not idle.calling()
+    call = ToolUseBlock(id="c", name="act", input={})
+    assert inside(idle, "1.x", started(), turn(call, stop_reason="tool_use"), called("c")).calling()
+
+
+def test_progress_grows_with_everything_a_delegate_does_and_when_it_is_done() -> None:
+    stands = [two_delegates()]
+    stands.append(inside(stands[-1], "1.x", started(), turn(TextBlock(text="done"))))
+    stands.append(after(answered("x"), start=stands[-1]))
+    stands.append(after(answered("a/b"), start=stands[-1]))
+    numbers = [each.progress() for each in stands]
+    assert numbers == sorted(set(numbers))
+
+
+def test_every_conversation_is_found_by_its_path_the_innermost_first() -> None:
+    use = ToolUseBlock(id="y", name="delegate", input={})
+    deep = inside(two_delegates(), "1.x", started(), turn(use, stop_reason="tool_use"), delegated("y", "deeper"))
+    deep = inside(deep, "1.x/1.y", started())
+    assert [(path, t.agent, t.open) for path, t in conversations(deep)] == [
+        ("1.x/1.y", "deeper", True),
+        ("1.x", "helper", False),
+        ("1.a%2Fb", "other", False),
+        (None, None, False),
+    ]

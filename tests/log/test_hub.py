@@ -13,9 +13,11 @@ import pytest
 from runtime.errors import Conflict, NotFound, StoreUnavailable
 from runtime.events.catalog import (
     Event,
+    InputReceived,
     RunCancelled,
     RunCompleted,
     RunStarted,
+    RunWaiting,
     StageDispatched,
     ToolCalled,
     TurnDelta,
@@ -320,6 +322,42 @@ async def test_two_hubs_on_one_log_both_get_their_writes_in_without_gap_or_twin(
         assert left.statistics()["conflicts"] > 0
         assert len(reader.seqs()) == 19 * 3, "every write through this hub was fed"
         await reader.stop()
+
+
+# --- what people say -----------------------------------------------------------------------------------------------------
+
+
+SAID = record(InputReceived(input="i", text="Only Europe."))
+
+
+@virtual_time
+async def test_under_each_name_one_thing_is_said_whoever_comes_second() -> None:
+    async with a_hub() as (left, store), a_hub(store) as (right, _):
+        await owned(left)
+        assert sorted(await asyncio.gather(left.say("r1", "n", SAID), right.say("r1", "n", SAID))) == [False, True]
+        assert [e.type for e in await store.read("r1", after=1)] == ["input.received"]
+        assert await left.say("r1", "other", SAID)
+        with pytest.raises(NotFound):
+            await left.say("r9", "n", SAID)
+        await outcomes(left, one(COMPLETED))
+        with pytest.raises(Conflict):
+            await left.say("r1", "late", SAID)
+
+
+@virtual_time
+async def test_a_run_is_not_left_waiting_over_what_was_said_meanwhile_whichever_hub_it_came_through() -> None:
+    waiting = record(RunWaiting(reason="a person"))
+    async with a_hub() as (left, store), a_hub(store) as (right, _), a_hub(store) as (new, _):
+        await owned(left)
+        assert await outcomes(left, one(STARTED)) == ["committed"]
+        await right.say("r1", "n", SAID)
+        unseen = one(waiting, publisher="w1", unless_said_after=2)
+        assert await outcomes(left, unseen) == ["input_pending"]
+        assert await outcomes(new, unseen._replace(publisher="w2")) == ["input_pending"]
+        assert await outcomes(left, one(waiting, publisher="w3", unless_said_after=3)) == ["committed"]
+        run = await store.get("r1")
+        assert run is not None
+        assert (run.status, run.wake_at) == ("waiting", None)
 
 
 # --- failures ------------------------------------------------------------------------------------------------------------

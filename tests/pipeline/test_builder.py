@@ -11,7 +11,8 @@ from runtime.events import catalog as ev
 from runtime.events.brief import Brief, Finding
 from runtime.events.fold import RunState, fold_all
 from runtime.events.plan import Plan, Todo
-from runtime.pipeline.builder import brief_of, build, sources_of
+from runtime.events.tool_events import EXPOSED, Taint
+from runtime.pipeline.builder import brief_of, build, sources_of, taint_of
 from tests.events.samples import envelope, numbered
 
 ALL = 16
@@ -147,3 +148,28 @@ def test_sources_come_from_all_stages_before_and_from_no_sibling() -> None:
 def test_a_place_cited_twice_is_one_source_with_the_nearest_stages_quote() -> None:
     now = state(CHAIN, cited("a", "x.md:1", "first"), cited("b", "x.md:1", "second"))
     assert sources_of(build(CHAIN).stage("c"), now) == (Source("x.md:1", "T", "second"),)
+
+
+def read(stage: str, *tags: Any) -> tuple[str, Any]:
+    return stage, ev.ToolCalled(call_id="c", name="n", arguments={}, tags=tags)
+
+
+def carried(stage: str, taint: Any) -> tuple[str, Any]:
+    words = {"title": "t", "todo": stage, "output": "o", "summary": "s", "context": "o", "carried_from": "r0"}
+    return stage, ev.StageCompleted(index=1, of=1, taint=taint, **words)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("events", "met"),
+    [
+        ([read("a", "reads_private", "sends_out"), done("a"), done("b")], {"reads_private"}),
+        ([read("a", "reads_private"), done("a"), read("b", "untrusted"), failed("b")], EXPOSED),
+        ([read("c", "reads_private", "untrusted")], set()),
+        ([carried("a", ("untrusted",)), done("b")], {"untrusted"}),
+        ([carried("a", None), done("b")], EXPOSED),
+    ],
+    ids=["over two steps", "of a failed one", "not its own", "carried over", "carried over by an older release"],
+)
+def test_a_stage_begins_with_what_the_stages_it_depends_on_have_met(events: list[Any], met: Taint) -> None:
+    seen = state(CHAIN, *events)
+    assert taint_of(build(CHAIN).stage("c"), seen) == met

@@ -14,13 +14,19 @@ EFFECTS: list[Effect] = []
 
 SLOW_CHAIN = CHAIN.replace('text = "words of', 'rate = 2\ntext = "so many, many words of')
 
-WORK = (
+ONE_STAGE = (
     PLANNING
     + """
 [[turn]]
 agent = "planner"
 [turn.output]
 todos = [{ id = "find", title = "Find", agent = "research", depends_on = [] }]
+"""
+)
+
+WORK = (
+    ONE_STAGE
+    + """
 [[turn]]
 agent = "research"
 rate = 4
@@ -40,7 +46,43 @@ text = "what I have"
 )
 """One stage that uses its tools until its limit, and resumes."""
 
-SCRIPTS = {"chain": SLOW_CHAIN, "pair": PAIR, "work": WORK}
+TEAM = (
+    ONE_STAGE
+    + """
+[[turn]]
+agent = "research"
+turn = 1
+rate = 4
+text = "Others can do that. "
+[[turn.tool_calls]]
+name = "delegate"
+input = { agent = "analysis", task = "the one half" }
+[[turn.tool_calls]]
+name = "delegate"
+input = { agent = "analysis", task = "the other half" }
+[[turn]]
+agent = "analysis"
+rate = 4
+text = "I do {task}. "
+[[turn.tool_calls]]
+name = "look"
+input = { what = "{task} in turn {turn}" }
+[[turn.tool_calls]]
+name = "put"
+input = { what = "{task} in turn {turn}" }
+[[turn.tool_calls]]
+name = "send"
+input = { what = "{task} in turn {turn}" }
+[[turn]]
+text = "what I have"
+"""
+)
+"""One stage that gives its work to two delegates, who use their tools until their limit."""
+
+DELEGATES = {"team": {"research": ("analysis",)}}
+"""Who may delegate to whom, for the scripts that need it."""
+
+SCRIPTS = {"chain": SLOW_CHAIN, "pair": PAIR, "work": WORK, "team": TEAM}
 
 
 async def _effect(kind: ToolKind, what: str, context: ToolContext) -> str:
@@ -50,7 +92,7 @@ async def _effect(kind: ToolKind, what: str, context: ToolContext) -> str:
     return f"done: {what}"
 
 
-@tool
+@tool(reads_private=False)
 async def look(what: str, context: ToolContext) -> str:
     """Look something up."""
     return await _effect("read", what, context)

@@ -32,7 +32,7 @@ from runtime.log.memory import MemoryLog
 from tests.checker import violations
 from tests.history import History, Segment, seen
 from tests.rig import Rig
-from tests.simulation.scripts import EFFECTS, SCRIPTS, TOOLS
+from tests.simulation.scripts import DELEGATES, EFFECTS, SCRIPTS, TOOLS
 from tests.virtual_time import LoopClock, VirtualLoop
 
 STORM_S = 40.0
@@ -149,7 +149,8 @@ class Simulation:
         self.clock = LoopClock()
         self.log = FaultyLog(MemoryLog(self.clock), self.chance)
         self.outcome = Outcome(script=self.chance.choice(list(SCRIPTS)))
-        self.rig = Rig(SCRIPTS[self.outcome.script], log=self.log, clock=self.clock, tools=TOOLS, max_tool_calls=3)
+        script, delegates = SCRIPTS[self.outcome.script], DELEGATES.get(self.outcome.script, {})
+        self.rig = Rig(script, log=self.log, clock=self.clock, tools=TOOLS, max_tool_calls=3, delegates=delegates)
         self.history = History(seed, counts_calls=True)
         self.door = LogDoor("door", self.rig.portal, self.rig.portal, (), self.clock, max_readers_per_run=50)
         self.tasks: set[asyncio.Task[None]] = set()

@@ -142,3 +142,16 @@ def test_whatever_the_state_of_a_run_is_folded_from_is_essential(event: Any) -> 
         changed.append(after != replace(state, **kept))  # type: ignore[arg-type]
     assert any(changed) == (event.type in ESSENTIAL | DISPENSABLE), event.type
     assert not ESSENTIAL & DISPENSABLE
+
+
+async def test_a_rule_that_knows_nothing_of_delegates_does_not_move_their_events_into_the_stages_own_conversation() -> (
+    None
+):
+    @transform("token")
+    def older(draft: Draft) -> Draft:
+        return Draft(draft.event, draft.stage, draft.agent, draft.turn, draft.attempt)
+
+    box = Box()
+    await emitter(box, older).of("1.c1", "helper").emit(ev.TurnDelta(text="x"), turn=1, attempt=1)
+    body = orjson.loads(box.offered[0][0].body)
+    assert (body["stage"], body["agent"], body["call"]) == ("s", "helper", "1.c1")
