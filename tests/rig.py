@@ -380,8 +380,9 @@ class Rig:
         """Create a run and hand it to the last executor; ``budget`` is in millionths of a US dollar."""
         usd = None if budget is None else budget / 1_000_000
         limits = Limits(deadline_s=deadline_s, tool_calls=tool_calls, budget_usd=usd)
-        accepted = RunAccepted(input=RunInput(question=question), limits=limits, approve_plan=approve_plan)
-        accepted = RunAccepted(input=RunInput(question=question), limits=limits, title=title, history=history)
+        accepted = RunAccepted(
+            input=RunInput(question=question), limits=limits, approve_plan=approve_plan, title=title, history=history
+        )
         record = encode(Draft(accepted), run_id, self.clock.now())
         new = NewRun(run_id, "default", None, question, deadline_s, "continue", 30.0, (record,), key, key, budget)
         await self.portal.create(new)
