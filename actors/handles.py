@@ -30,7 +30,7 @@ from runtime.config import Settings
 from runtime.errors import AgentLost, HeadraceError, RunCancelled, StoreUnavailable
 from runtime.events.envelope import Record, Stored
 from runtime.llm.local.address import LocalAddress
-from runtime.log.log import Created, Lease, NewRun, Run
+from runtime.log.log import Conversation, Created, Lease, NewRun, Run
 from runtime.log.wire import Append, Appended, CancelledBy, FeedItem
 from runtime.orchestrator.orchestrator import PlanOutcome, PlanRequest
 
@@ -148,6 +148,20 @@ class HubHandle:
 
     async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
         return await self._actor.call("heads", list(run_ids))  # type: ignore[no-any-return]
+
+    async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
+        return await self._actor.call("conversations", tenant_id, limit, before)  # type: ignore[no-any-return]
+
+    async def conversation(self, tenant_id: str, conversation_id: str) -> Conversation | None:
+        return await self._actor.call("conversation", tenant_id, conversation_id)  # type: ignore[no-any-return]
+
+    async def runs_of(
+        self, tenant_id: str, conversation_id: str, *, limit: int = 50, before: str | None = None
+    ) -> list[Run]:
+        return await self._actor.call("runs_of", tenant_id, conversation_id, limit, before)  # type: ignore[no-any-return]
+
+    async def delete_conversation(self, tenant_id: str, conversation_id: str) -> tuple[str, ...]:
+        return await self._actor.call("delete_conversation", tenant_id, conversation_id)  # type: ignore[no-any-return]
 
 
 class AgentHandle:

@@ -10,7 +10,7 @@ from actors.shell import Pulse, Shell, as_actor
 from runtime.bootstrap.store import build_hub
 from runtime.clock import SystemClock
 from runtime.events.envelope import Record, Stored
-from runtime.log.log import Created, Lease, NewRun, Run
+from runtime.log.log import Conversation, Created, Lease, NewRun, Run
 from runtime.log.wire import Append, Appended, CancelledBy, FeedItem
 
 
@@ -80,6 +80,22 @@ class StreamHubHost(Shell):
     async def read(self, run_id: str, after: int, limit: int, deltas: bool) -> list[Stored]:
         await self.started()
         return await self._hub.read(run_id, after=after, limit=limit, deltas=deltas)
+
+    async def conversations(self, tenant_id: str, limit: int, before: int | None) -> list[Conversation]:
+        await self.started()
+        return await self._hub.conversations(tenant_id=tenant_id, limit=limit, before=before)
+
+    async def conversation(self, tenant_id: str, conversation_id: str) -> Conversation | None:
+        await self.started()
+        return await self._hub.conversation(tenant_id, conversation_id)
+
+    async def runs_of(self, tenant_id: str, conversation_id: str, limit: int, before: str | None) -> list[Run]:
+        await self.started()
+        return await self._hub.runs_of(tenant_id, conversation_id, limit=limit, before=before)
+
+    async def delete_conversation(self, tenant_id: str, conversation_id: str) -> tuple[str, ...]:
+        await self.started()
+        return await self._hub.delete_conversation(tenant_id, conversation_id)
 
     async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
         await self.started()

@@ -68,8 +68,9 @@ def _made() -> frozenset[str]:
 
 def _values() -> tuple[type[BaseModel], ...]:
     own = (catalog.RunInput, catalog.Limits, catalog.StageOutput, catalog.ResumeHint)
+    said = (catalog.History, catalog.Exchange, catalog.Cited)
     blocks = get_args(get_args(messages.ContentBlock)[0])
-    return (*own, plan.Plan, plan.Todo, messages.Usage, *blocks)
+    return (*own, *said, plan.Plan, plan.Todo, messages.Usage, *blocks)
 
 
 def _overview(events: tuple[type[catalog.EventData], ...]) -> str:

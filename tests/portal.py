@@ -14,7 +14,7 @@ from runtime.errors import StoreUnavailable
 from runtime.events.envelope import Record, Stored
 from runtime.llm.client import Chunk, ModelClient, ModelRequest
 from runtime.log.hub import Hub
-from runtime.log.log import Created, Lease, Log, NewRun, Run, Write, Written
+from runtime.log.log import Conversation, Created, Lease, Log, NewRun, Run, Write, Written
 from runtime.log.wire import Append, Appended, CancelledBy, FeedItem, HubPort
 from runtime.tools.invoke import Invocation, LocalToolRunner, ToolRunner
 from runtime.tools.tool import Tool, ToolContext
@@ -101,6 +101,20 @@ class HubPortal:
 
     async def read(self, run_id: str, *, after: int, limit: int = 512, deltas: bool = True) -> list[Stored]:
         return await self._ask(lambda hub: hub.read(run_id, after=after, limit=limit, deltas=deltas))
+
+    async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
+        return await self._ask(lambda hub: hub.conversations(tenant_id=tenant_id, limit=limit, before=before))
+
+    async def conversation(self, tenant_id: str, conversation_id: str) -> Conversation | None:
+        return await self._ask(lambda hub: hub.conversation(tenant_id, conversation_id))
+
+    async def runs_of(
+        self, tenant_id: str, conversation_id: str, *, limit: int = 50, before: str | None = None
+    ) -> list[Run]:
+        return await self._ask(lambda hub: hub.runs_of(tenant_id, conversation_id, limit=limit, before=before))
+
+    async def delete_conversation(self, tenant_id: str, conversation_id: str) -> tuple[str, ...]:
+        return await self._ask(lambda hub: hub.delete_conversation(tenant_id, conversation_id))
 
     async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
         return await self._ask(lambda hub: hub.heads(run_ids))

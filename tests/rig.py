@@ -24,6 +24,7 @@ from runtime.events.catalog import Limits, RunAccepted, RunInput, RunWaiting
 from runtime.events.codec import decode, encode
 from runtime.events.envelope import Draft, Envelope, Stored
 from runtime.events.fold import Approval, fold_all
+from runtime.events.history import NOTHING_SAID, History
 from runtime.executor.executor import Executor
 from runtime.generator.requests import PersonInput
 from runtime.generator.say import saying
@@ -373,11 +374,15 @@ class Rig:
         budget: int | None = None,
         key: str | None = None,
         approve_plan: bool = False,
+        title: str | None = None,
+        history: History = NOTHING_SAID,
     ) -> str:
         """Create a run and hand it to the last executor; ``budget`` is in millionths of a US dollar."""
         usd = None if budget is None else budget / 1_000_000
         limits = Limits(deadline_s=deadline_s, tool_calls=tool_calls, budget_usd=usd)
-        accepted = RunAccepted(input=RunInput(question=question), limits=limits, approve_plan=approve_plan)
+        accepted = RunAccepted(
+            input=RunInput(question=question), limits=limits, approve_plan=approve_plan, title=title, history=history
+        )
         record = encode(Draft(accepted), run_id, self.clock.now())
         new = NewRun(run_id, "default", None, question, deadline_s, "continue", 30.0, (record,), key, key, budget)
         await self.portal.create(new)

@@ -21,6 +21,10 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="Weights for local models.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(models_app, name="models")
+conversations_app = typer.Typer(
+    help="List, show and delete conversations.", invoke_without_command=True, rich_markup_mode=None
+)
+app.add_typer(conversations_app, name="conversations")
 
 
 def _number(value: float | None) -> float | None:
@@ -60,6 +64,7 @@ Budget = Annotated[
     ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="Start the run, print its id, and leave.")]
+ConversationId = Annotated[str, typer.Argument(metavar="CONVERSATION", help="The conversation's id.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
 
 
@@ -112,6 +117,11 @@ def ask(
     plain: Plain = False,
     detach: Detach = False,
     budget: Budget = None,
+    conversation: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Ask on in this conversation; what was said in it is known."),
+    ] = None,
+    go_on: Annotated[bool, typer.Option("--continue", help="Ask on in the newest conversation.")] = False,
 ) -> None:
     """Ask a question and watch the answer arrive.
 
@@ -123,14 +133,13 @@ def ask(
     import asyncio
 
     from runtime.cli import outcome
-    from runtime.cli.ask import Look
+    from runtime.cli.ask import Asked, Look
     from runtime.cli.ask import ask as command
 
     look = Look(json=json, plain=plain)
     with outcome.told():
-        work = command(
-            question, docs=docs, url=url, model=model, data=data, look=look, detach=detach, budget_usd=budget
-        )
+        asked = Asked(question, docs, budget, conversation, go_on)
+        work = command(asked, url=url, model=model, data=data, look=look, detach=detach)
         raise outcome.Leave(asyncio.run(work))
 
 
@@ -246,6 +255,51 @@ def runs(
 
     with outcome.told():
         raise outcome.Leave(asyncio.run(command.runs(url=url or DEFAULT_URL, limit=limit, json=json)))
+
+
+@conversations_app.callback()
+def conversations(
+    context: typer.Context,
+    url: Url = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many, newest first.")] = 20,
+    json: Json = False,
+) -> None:
+    """List the newest conversations; show or delete one."""
+    import asyncio
+
+    from runtime.cli import conversations as command
+    from runtime.cli import outcome
+    from runtime.cli.system import DEFAULT_URL
+
+    if context.invoked_subcommand is None:
+        with outcome.told():
+            raise outcome.Leave(asyncio.run(command.conversations(url=url or DEFAULT_URL, limit=limit, json=json)))
+
+
+@conversations_app.command("show")
+def show_conversation(conversation: ConversationId, url: Url = None, json: Json = False) -> None:
+    """Show what was asked and answered."""
+    import asyncio
+
+    from runtime.cli import conversations as command
+    from runtime.cli import outcome
+    from runtime.cli.system import DEFAULT_URL
+
+    with outcome.told():
+        raise outcome.Leave(asyncio.run(command.show(conversation, url=url or DEFAULT_URL, json=json)))
+
+
+@conversations_app.command("delete")
+def delete_conversation(conversation: ConversationId, url: Url = None) -> None:
+    """Delete a conversation with all its runs and their text, for good."""
+    import asyncio
+
+    from runtime.cli import conversations as command
+    from runtime.cli import outcome
+    from runtime.cli.system import DEFAULT_URL
+
+    with outcome.told():
+        raise outcome.Leave(asyncio.run(command.delete(conversation, url=url or DEFAULT_URL)))
 
 
 @app.command()

@@ -22,6 +22,19 @@ UNDONE = ("failed", "expired", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked, and in which conversation."""
+
+    question: str
+    documents: Path | None = None
+    budget_usd: float | None = None
+    conversation: str | None = None
+    """Its id; None: a new one, unless ``go_on``."""
+    go_on: bool = False
+    """In the conversation that was asked in last."""
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """How a run is shown."""
 
@@ -30,37 +43,45 @@ class Look:
 
 
 async def ask(
-    question: str,
+    asked: Asked,
     *,
-    docs: Path | None,
     url: str | None,
     model: str | None = None,
     data: Path | None = None,
     look: Look,
     detach: bool = False,
-    budget_usd: float | None = None,
 ) -> int:
     """Ask, wherever a system is found; the exit code. Raises HeadraceError."""
-    if not question.strip():
+    if not asked.question.strip():
         raise fail('ask something: headrace ask "How does … work?"', MISUSED)
     if url and (model or data):
         raise fail("--model and --data belong to a private system; the server at --url has its own", MISUSED)
-    documents = _documents(docs, url)
+    if asked.conversation and asked.go_on:
+        raise fail(
+            "--continue asks on in the newest conversation, --conversation in the one it names: give one", MISUSED
+        )
+    options: dict[str, object] = {"documents": _documents(asked.documents, url), "budget_usd": asked.budget_usd}
     async with find(url, model=model, data=data, say=screens.stderr_line) as system:
         if detach and system.private:
             raise fail("--detach needs a server that stays: start one with `headrace serve`", MISUSED)
+        options["conversation_id"] = await _newest(system) if asked.go_on else asked.conversation
         if detach:
-            return await _detached(system, question, documents, budget_usd)
-        return await ask_at(system, question, documents, look, budget_usd=budget_usd)
+            return await _detached(system, asked.question, options)
+        return await ask_at(system, asked.question, look, **options)
 
 
-async def ask_at(
-    system: System, question: str, documents: str | None, look: Look, *, budget_usd: float | None = None
-) -> int:
-    """Ask there and draw the run until its end; the exit code. Raises HeadraceError."""
-    return await _drawn(
-        system, look, lambda client: client.stream_raw(question, documents=documents, budget_usd=budget_usd)
-    )
+async def ask_at(system: System, question: str, look: Look, **options: object) -> int:
+    """Ask there and draw the run until its end; the exit code. ``options`` are the request's. Raises HeadraceError."""
+    return await _drawn(system, look, lambda client: client.stream_raw(question, **options))
+
+
+async def _newest(system: System) -> str:
+    """The conversation there that was asked in last."""
+    async with HeadraceClient(system.url) as client:
+        found = (await client.conversations(limit=1))["conversations"]
+    if not found:
+        raise fail("there is no conversation yet to go on with; ask without --continue first", MISUSED)
+    return str(found[0]["conversation_id"])
 
 
 async def resume(
@@ -110,17 +131,22 @@ async def tail(run_id: str, *, url: str, after: int, look: Look) -> int:
 def _say_how_to_go_on(screen: screens.Screen, system: System) -> None:
     if screen.state.status in UNDONE and system.resume and not guarded(screen.state):
         screen.say(system.resume.format(run=screen.state.run_id))
+    accepted = screen.state.accepted
+    if accepted is not None and accepted.conversation_id and system.converse:
+        screen.say(system.converse.format(conversation=accepted.conversation_id))
 
 
-async def _detached(system: System, question: str, documents: str | None, budget_usd: float | None) -> int:
+async def _detached(system: System, question: str, options: dict[str, object]) -> int:
     async with HeadraceClient(system.url) as client:
-        return _left_alone(system, await client.create(question, documents=documents, budget_usd=budget_usd))
+        return _left_alone(system, await client.create(question, **options))
 
 
 def _left_alone(system: System, run: dict[str, Any]) -> int:
     """Print the id of a run that goes on without us; Any: it is the server's JSON."""
     screens.stdout_line(run["run_id"])
     screens.stderr_line(f"watch it: headrace tail {run['run_id']} --url {system.url}")
+    if run.get("conversation_id") and system.converse:
+        screens.stderr_line(system.converse.format(conversation=run["conversation_id"]))
     return 0
 
 

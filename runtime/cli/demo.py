@@ -49,7 +49,7 @@ async def _demo(settings: Settings, question: str, documents: str) -> int:
     try:
         async with running(settings, console) as (url, _):
             replay = f"replay: make serve ARGS='--data {DATA}'   and then  headrace tail {{run}}"
-            code = await ask_at(System(url, True, replay), question, documents, Look())
+            code = await ask_at(System(url, True, replay), question, Look(), documents=documents)
             loop.add_signal_handler(signal.SIGINT, work.cancel)
             console.print("stopping the system …", markup=False)
     except asyncio.CancelledError:

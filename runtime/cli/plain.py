@@ -87,7 +87,8 @@ def _said(state: RunState, envelope: Envelope) -> list[str]:  # one thought: a t
     match event:
         case ev.RunAccepted():
             resumed = f", resumed from {one_line(event.resumed_from, 64)}" if event.resumed_from else ""
-            return [f"run {envelope.run_id}{resumed}", f"question: {one_line(event.input.question, 400)}"]
+            titled = [f"conversation: {one_line(event.title, 200)}"] if event.title else []
+            return [f"run {envelope.run_id}{resumed}", *titled, f"question: {one_line(event.input.question, 400)}"]
         case ev.RunStarted() if event.models:
             return ["models: " + ", ".join(f"{agent} {model}" for agent, model in event.models.items())]
         case ev.AgentCompleted():

@@ -24,12 +24,15 @@ class System:
     """A command with ``{run}`` in it, or a sentence when the run cannot be seen again."""
     resume: str = ""
     """A command with ``{run}`` in it that goes on from a run that ended early; empty when there is none."""
+    converse: str = ""
+    """A command with ``{conversation}`` in it that asks on in the run's conversation; empty when there is none."""
 
 
 def at(url: str) -> System:
     """A system that is there already."""
     replay = f"replay: headrace tail {{run}} --url {url}   or  {url}/v1/runs/{{run}}/events"
-    return System(url, False, replay, f"go on: headrace resume {{run}} --url {url}")
+    go_on = f"go on: headrace resume {{run}} --url {url}"
+    return System(url, False, replay, go_on, f'ask on: headrace ask --conversation {{conversation}} --url {url} "…"')
 
 
 @asynccontextmanager
@@ -69,9 +72,11 @@ async def _private(
     say(model_sentence(settings))
     async with in_process_server(settings) as url:
         if settings.log_url().startswith("memory:"):
-            replay, resume = "this run was kept in memory only; it cannot be replayed", ""
+            replay, resume, converse = "this run was kept in memory only; it cannot be replayed", "", ""
         else:
             chosen = f" --model {model}" if model else ""
-            resume = f"go on: headrace resume {{run}} --data {settings.data_dir}{chosen}"
+            there = f"--data {settings.data_dir}{chosen}"
+            resume = f"go on: headrace resume {{run}} {there}"
+            converse = f'ask on: headrace ask --conversation {{conversation}} {there} "…"'
             replay = f"replay: headrace serve --data {settings.data_dir}   and then  headrace tail {{run}}"
-        yield System(url, True, replay, resume)
+        yield System(url, True, replay, resume, converse)

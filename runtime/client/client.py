@@ -63,7 +63,8 @@ class HeadraceClient:
         await self._http.aclose()
 
     async def create(self, question: str, **options: object) -> dict[str, Any]:
-        """Start a run that goes on without readers. ``options`` are fields of the request, such as ``documents``.
+        """Start a run that goes on without readers. ``options`` are fields of the request, such as ``documents``, or
+        ``conversation_id``: what was asked and answered there before is then known to it.
 
         Answers the run (``run_id`` and more). Raises InvalidRequest, Conflict, Busy, HeadraceError.
         """
@@ -96,6 +97,24 @@ class HeadraceClient:
     async def tools(self) -> list[dict[str, Any]]:
         """The tools agents may call. Raises HeadraceError."""
         return list((await self._json("GET", "/v1/tools")).get("tools", []))
+
+    async def conversations(self, *, limit: int = 20, before: str | None = None) -> dict[str, Any]:
+        """A page of ``conversations``, those with the newest runs first; its ``next_before`` is ``before`` of the next.
+
+        Raises HeadraceError.
+        """
+        return await self._json("GET", "/v1/conversations", params=_given({"limit": limit, "before": before}))
+
+    async def conversation(self, conversation_id: str, *, limit: int = 50, before: str | None = None) -> dict[str, Any]:
+        """A conversation with its newest runs, in the order they were asked. Raises NotFound, HeadraceError."""
+        return await self._json("GET", _talk(conversation_id), params=_given({"limit": limit, "before": before}))
+
+    async def delete_conversation(self, conversation_id: str) -> None:
+        """Delete it with all its runs and their text.
+
+        Raises NotFound, Conflict (``reason`` ``conversation_busy``: a run of it is unfinished), HeadraceError.
+        """
+        await self._call("DELETE", _talk(conversation_id))
 
     async def cancel(self, run_id: str) -> dict[str, Any]:
         """Ask for the run's end; what was completed stays. Raises NotFound, Conflict (it is over), HeadraceError."""
@@ -178,6 +197,11 @@ class HeadraceClient:
 
     async def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """One plain call. Any: the options are httpx2's own, and the answer is any JSON object."""
+        answer: dict[str, Any] = (await self._call(method, path, **options)).json()
+        return answer
+
+    async def _call(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        """One plain call whose answer is a success. Any: as above."""
         try:
             response = await self._http.request(method, path, timeout=30.0, **options)
         except httpx2.ConnectError as error:
@@ -186,8 +210,7 @@ class HeadraceClient:
             raise Unreachable(f"{self.base_url} did not answer: {type(error).__name__} {error}") from error
         if not response.is_success:
             raise problem(response.status_code, response.headers, response.content)
-        answer: dict[str, Any] = response.json()
-        return answer
+        return response
 
 
 def is_loopback(url: str) -> bool:
@@ -201,6 +224,10 @@ def is_loopback(url: str) -> bool:
 
 def _path(run_id: str) -> str:
     return f"/v1/runs/{quote(run_id, safe='')}"
+
+
+def _talk(conversation_id: str) -> str:
+    return f"/v1/conversations/{quote(conversation_id, safe='')}"
 
 
 def _body(question: str, options: dict[str, object]) -> dict[str, object]:

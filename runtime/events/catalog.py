@@ -14,6 +14,9 @@ from pydantic import Field, TypeAdapter
 from runtime.events.base import SCHEMA_VERSION as SCHEMA_VERSION
 from runtime.events.base import EventData as EventData
 from runtime.events.base import Family as Family
+from runtime.events.history import Cited as Cited
+from runtime.events.history import Exchange as Exchange
+from runtime.events.history import History as History
 from runtime.events.people_events import (
     ApprovalGiven as ApprovalGiven,
 )

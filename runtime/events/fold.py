@@ -178,7 +178,7 @@ def _apply(state: RunState, envelope: Envelope) -> RunState:  # one thought: a t
     event = envelope.event
     match event:
         case ev.RunAccepted():
-            return replace(state, accepted=event, accepted_at=envelope.at)
+            return replace(state, accepted=event, accepted_at=envelope.at, title=event.title)
         case ev.RunStarted():
             paused = state.paused_s + (max(0.0, envelope.at - state.paused_at) if state.paused_at is not None else 0.0)
             state = replace(state, paused_s=paused, paused_at=None)

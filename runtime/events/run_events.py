@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from runtime.events.base import SCHEMA_VERSION, EventData
+from runtime.events.history import History
 from runtime.events.messages import Usage
 
 
@@ -57,6 +58,10 @@ class RunAccepted(EventData):
     conversation_id: str | None = None
     on_disconnect: Literal["cancel", "continue"] = "continue"
     grace_s: float = 30.0
+    title: str | None = None
+    """The conversation's, if it had one: then no other is looked for."""
+    history: History = History()
+    """What was said in the conversation before: the run answers to this, whatever is said meanwhile."""
     approve_plan: bool = False
     """A person must approve the plan before anything of it is done."""
     resumed_from: str | None = None

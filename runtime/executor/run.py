@@ -273,6 +273,7 @@ class RunDriver:
             accepted.input.documents is not None,
             verdict=state.verdict,
             titled=state.title is not None,
+            history=accepted.history,
             dispatch=dispatch,
             transcripts={name: agent.transcript for name, agent in state.agents.items()},
         )

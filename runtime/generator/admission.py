@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from math import floor
 
 import orjson
@@ -14,6 +15,7 @@ from runtime.events.catalog import Limits, RunAccepted, RunInput
 from runtime.events.codec import encode
 from runtime.events.envelope import Draft
 from runtime.generator.contract import Body, FieldError, OnDisconnect
+from runtime.generator.following import Before
 from runtime.generator.problems import Refusal
 from runtime.generator.requests import CreateRun
 from runtime.log.log import NewRun
@@ -58,25 +60,33 @@ def documents_folder(asked: str | None, settings: Settings) -> str | None:
 
 def admit(
     body: CreateRun,
+    before: Before,
     *,
     run_id: str,
+    conversation_id: str,
     now: float,
     documents: str | None,
     default: OnDisconnect,
     key: str | None,
     day_budget_usd: float | None = None,
 ) -> NewRun:
-    """The run ``body`` asks for, with ``run.accepted`` as its first record. ``default`` is its ``on_disconnect``."""
+    """The run ``body`` asks for after what was ``before``, with ``run.accepted`` as its first record.
+
+    ``default`` is its ``on_disconnect``.
+    """
     accepted = RunAccepted(
         input=RunInput(question=body.input, documents=documents, metadata=body.metadata),
         limits=Limits(deadline_s=body.deadline_s, budget_usd=body.budget_usd),
-        conversation_id=body.conversation_id,
+        conversation_id=conversation_id,
         on_disconnect=body.on_disconnect or default,
         grace_s=body.grace_s,
+        title=before.title,
+        history=before.history,
         approve_plan=body.approve_plan,
     )
     named = None if key is None else (key, fingerprint(body))
-    return new_run(accepted, (), run_id=run_id, now=now, key=named, day_budget_usd=day_budget_usd)
+    new = new_run(accepted, (), run_id=run_id, now=now, key=named, day_budget_usd=day_budget_usd)
+    return replace(new, follows=before.follows)
 
 
 def new_run(

@@ -21,6 +21,8 @@ from runtime.config import Settings
 from runtime.generator.accept import JSON, SSE
 from runtime.generator.contract import (
     CancelAccepted,
+    ConversationList,
+    ConversationView,
     EventPage,
     Healthy,
     InputAccepted,
@@ -29,6 +31,7 @@ from runtime.generator.contract import (
     RunList,
     RunSnapshot,
 )
+from runtime.generator.conversations import MAX_CONVERSATIONS, MAX_RUNS, ConversationRoutes
 from runtime.generator.directory import Directories, Directory, DirectoryRoutes
 from runtime.generator.door import Door
 from runtime.generator.edge import Edge, RequestIds, request_id_of
@@ -42,6 +45,9 @@ from runtime.telemetry import logger
 
 _log = logger("generator.app")
 
+_CONVERSATION_ID = Parameter(
+    "conversation_id", "path", "The conversation.", {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}
+)
 _RUN_ID = Parameter("run_id", "path", "The run.", {"type": "string", "format": "uuid"})
 _KEY = Parameter(
     "Idempotency-Key",
@@ -71,7 +77,9 @@ def build_app(
     streams = OpenStreams(settings.max_streams)
     runs = RunRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
     listing = DirectoryRoutes(directory).operations()
-    operations = (*_run_operations(runs), *listing, *_system_operations(_System(door, settings)))
+    conversations = _conversation_operations(ConversationRoutes(door))
+    system = _system_operations(_System(door, settings))
+    operations = (*_run_operations(runs), *conversations, *listing, *system)
     document = orjson.dumps(openapi((*operations, *_document_operations(b""))))
     operations = (*operations, *_document_operations(document))
     app = Starlette(
@@ -153,7 +161,11 @@ Ask, and read later:
   curl {url}/v1/runs/RUN_ID/input -H 'Content-Type: application/json' \\
        -d '{{"type": "message", "text": "Keep it short."}}'
 
-All runs: {url}/v1/runs   Agents: {url}/v1/agents   Tools: {url}/v1/tools
+Ask on, in the same conversation: add "conversation_id", which every run tells.
+  curl {url}/v1/conversations/CONVERSATION_ID
+  curl -X DELETE {url}/v1/conversations/CONVERSATION_ID
+
+All runs: {url}/v1/runs   All conversations: {url}/v1/conversations   Agents: {url}/v1/agents   Tools: {url}/v1/tools
 The whole API: {url}/openapi.json   Ready? {url}/readyz
 """
 
@@ -221,6 +233,50 @@ def _run_operations(runs: RunRoutes) -> tuple[Operation, ...]:
             (_RUN_ID, _KEY),
             ResumeRun,
             body_required=False,
+        ),
+    )
+
+
+def _conversation_operations(conversations: ConversationRoutes) -> tuple[Operation, ...]:
+    def page(most: int, before: dict[str, object]) -> tuple[Parameter, Parameter]:
+        limit = Parameter("limit", "query", "Of a page.", {"type": "integer", "minimum": 1, "maximum": most})
+        return limit, Parameter("before", "query", "next_before of the page before.", before)
+
+    place: dict[str, object] = {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"}
+    listed = Answer(200, "Those with the newest runs first.", {JSON: ConversationList})
+    shown = Answer(200, "The conversation.", {JSON: ConversationView})
+    deleted = Answer(204, "Its runs are gone, with all their text.", {})
+    path, named = "/v1/conversations/{conversation_id}", (_CONVERSATION_ID,)
+    return (
+        Operation(
+            "GET",
+            "/v1/conversations",
+            "listConversations",
+            "The newest conversations",
+            conversations.list,
+            (listed,),
+            (503,),
+            page(MAX_CONVERSATIONS, place),
+        ),
+        Operation(
+            "GET",
+            path,
+            "getConversation",
+            "A conversation with its runs",
+            conversations.show,
+            (shown,),
+            (404, 503),
+            (*named, *page(MAX_RUNS, {"type": "string", "format": "uuid"})),
+        ),
+        Operation(
+            "DELETE",
+            path,
+            "deleteConversation",
+            "Delete a conversation with all its runs",
+            conversations.delete,
+            (deleted,),
+            (404, 409, 503),
+            named,
         ),
     )
 

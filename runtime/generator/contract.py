@@ -80,6 +80,61 @@ class RunList(Body):
     runs: list[RunSummary]
 
 
+class ConversationLinks(Body):
+    """Where the conversation is, as a path."""
+
+    self: str
+
+
+class ConversationSummary(Body):
+    """A conversation in a list."""
+
+    conversation_id: str
+    title: str | None
+    question: str
+    """The first 200 characters of its first run's."""
+    created_at: float
+    updated_at: float
+    """When its newest run was created."""
+    run_count: int
+    cost_usd: float
+    """What all its runs have spent on models."""
+    reserved_usd: float
+    """Held back for model calls under way."""
+    links: ConversationLinks
+
+
+class ConversationList(Body):
+    """Those with the newest runs first."""
+
+    conversations: list[ConversationSummary]
+    next_before: str | None
+    """Give this as ``before`` for the next page; none when this is the last."""
+
+
+class ConversationRun(Body):
+    """A run in its conversation."""
+
+    run_id: str
+    state: Status
+    question: str
+    answer: str | None
+    """None while there is none, and when the run ended without one."""
+    resumed_from: str | None
+    """The run whose completed steps it carried over; what is asked next goes on from this one instead."""
+    created_at: float
+    cost_usd: float
+    links: Links
+
+
+class ConversationView(ConversationSummary):
+    """A conversation with its newest runs, in the order they were asked."""
+
+    runs: list[ConversationRun]
+    next_before: str | None
+    """Give this as ``before`` for the runs before these; none when these begin it."""
+
+
 class Guardrail(Body):
     """Whether the request may be worked on, and why."""
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from typing import Literal, Protocol
 
 from runtime.events.envelope import Record, Stored
-from runtime.log.log import Created, NewRun, Run
+from runtime.log.log import Conversation, Created, NewRun, Run
 
 
 class Door(Protocol):
@@ -22,6 +22,24 @@ class Door(Protocol):
 
     async def recent(self, *, tenant_id: str, limit: int) -> list[Run]:
         """The newest runs first."""
+        ...
+
+    async def conversations(self, *, tenant_id: str, limit: int, before: int | None = None) -> list[Conversation]:
+        """Those with the newest runs first; ``before``: only those with a lower place."""
+        ...
+
+    async def conversation(self, tenant_id: str, conversation_id: str) -> Conversation | None:
+        """The conversation as the store knows it."""
+        ...
+
+    async def runs_of(
+        self, tenant_id: str, conversation_id: str, *, limit: int, before: str | None = None
+    ) -> list[Run]:
+        """The conversation's newest runs first; ``before``: only those older than that run."""
+        ...
+
+    async def delete_conversation(self, tenant_id: str, conversation_id: str) -> None:
+        """Delete its runs with all their text. Raises NotFound, Conflict('...', 'conversation_busy')."""
         ...
 
     async def page(self, run_id: str, *, after: int, limit: int = 512, deltas: bool = True) -> list[Stored]:

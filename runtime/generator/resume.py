@@ -21,6 +21,7 @@ def fork(
     *,
     agents: Collection[str],
     run_id: str,
+    conversation_id: str | None,
     now: float,
     default: OnDisconnect,
     key: str | None,
@@ -32,7 +33,7 @@ def fork(
     """
     named = None if key is None else (key, fingerprint(body, f"resume {parent.run_id}"))
     carried = _carried(parent, body, agents)
-    accepted = _accepted(parent, body, default)
+    accepted = _accepted(parent, body, conversation_id, default)
     return new_run(accepted, carried.drafts, run_id=run_id, now=now, key=named, day_budget_usd=day_budget_usd)
 
 
@@ -48,8 +49,8 @@ def _carried(parent: RunState, body: ResumeRun, agents: Collection[str]) -> Carr
             raise Refusal(422, "validation_failed", detail, told)
 
 
-def _accepted(parent: RunState, body: ResumeRun, default: OnDisconnect) -> RunAccepted:
-    """The parent's acceptance with the limits of ``body``: the same input in the same conversation."""
+def _accepted(parent: RunState, body: ResumeRun, conversation_id: str | None, default: OnDisconnect) -> RunAccepted:
+    """The parent's acceptance with the limits of ``body``: the same input after the same that was said before."""
     before = parent.accepted
     assert before is not None  # the first event of every run
     limits = {
@@ -59,9 +60,11 @@ def _accepted(parent: RunState, body: ResumeRun, default: OnDisconnect) -> RunAc
     return RunAccepted(
         input=before.input,
         limits=before.limits.model_copy(update=limits),
-        conversation_id=before.conversation_id,
+        conversation_id=conversation_id,
         on_disconnect=body.on_disconnect or default,
         grace_s=before.grace_s if body.grace_s is None else body.grace_s,
+        title=before.title,
+        history=before.history,
         resumed_from=parent.run_id,
     )
 

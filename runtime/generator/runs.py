@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import re
 from collections.abc import Callable, Collection
 
 import orjson
-from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -25,8 +23,11 @@ from runtime.generator.body import parse_json, read_body, validate
 from runtime.generator.contract import CancelAccepted, InputAccepted, RunAcceptedBody, RunList, RunSummary
 from runtime.generator.directory import Directories, Directory
 from runtime.generator.door import Door
+from runtime.generator.following import FIRST, look_back
 from runtime.generator.problems import Refusal, retry_after
+from runtime.generator.query import limit_of
 from runtime.generator.requests import CreateRun, PersonInput, ResumeRun
+from runtime.generator.respond import NO_STORE, as_json
 from runtime.generator.resume import fork
 from runtime.generator.say import name_of, saying, stands
 from runtime.generator.snapshot import links_of, read_state, snapshot_of
@@ -43,6 +44,9 @@ MAX_LIST = 200
 """Runs in one list."""
 STREAM_RETRY_S = 5.0
 """``Retry-After`` when too many streams are open; the same as ``sse.COME_BACK``."""
+
+LOOK_BACKS = 3
+"""How often a conversation is looked at whose runs come and end in the meantime."""
 
 Team = Callable[[], Collection[str]]
 """Gives the names of the agents a plan may name; may import users' modules, so it is called off the event loop."""
@@ -81,17 +85,27 @@ class RunRoutes:
         body = validate(CreateRun, parse_json(raw))
         if streaming:
             self._require_room()
-        documents = await asyncio.to_thread(documents_folder, body.documents, self._settings)
-        new = admit(
-            body,
-            run_id=self._new_id(),
-            now=self._clock.now(),
-            documents=documents,
-            default="cancel" if streaming else "continue",
-            key=key,
-            day_budget_usd=self._settings.tenant_daily_budget_usd,
-        )
-        return await self._begin(new, streaming, 202)
+        run_id, conversation_id = self._new_id(), body.conversation_id or self._new_id()
+        for left in reversed(range(LOOK_BACKS)):
+            before = await look_back(self._door, TENANT, conversation_id) if body.conversation_id else FIRST
+            asked = body.documents or before.documents
+            new = admit(
+                body,
+                before,
+                run_id=run_id,
+                conversation_id=conversation_id,
+                now=self._clock.now(),
+                documents=await asyncio.to_thread(documents_folder, asked, self._settings),
+                default="cancel" if streaming else "continue",
+                key=key,
+                day_budget_usd=self._settings.tenant_daily_budget_usd,
+            )
+            try:
+                return await self._begin(new, streaming, 202)
+            except Conflict as error:
+                if error.reason != "conversation_moved" or not left:
+                    raise
+        raise AssertionError("unreachable: the last look returned or raised")
 
     async def resume(self, request: Request) -> ASGIApp:
         """``POST /v1/runs/{run_id}/resume``: a new run that goes on from an ended one; the stream, or 201."""
@@ -112,6 +126,7 @@ class RunRoutes:
             body,
             agents=await asyncio.to_thread(self._team),
             run_id=self._new_id(),
+            conversation_id=run.conversation_id or self._new_id(),
             now=self._clock.now(),
             default="cancel" if streaming else "continue",
             key=key,
@@ -121,15 +136,15 @@ class RunRoutes:
 
     async def list(self, request: Request) -> ASGIApp:
         """``GET /v1/runs``: the newest first."""
-        limit = _limit(request, default=50, most=MAX_LIST)
+        limit = limit_of(request, default=50, most=MAX_LIST)
         runs = await self._door.recent(tenant_id=TENANT, limit=limit)
-        return _json(RunList(runs=[_summary(run) for run in runs]))
+        return as_json(RunList(runs=[_summary(run) for run in runs]))
 
     async def show(self, request: Request) -> ASGIApp:
         """``GET /v1/runs/{run_id}``: the snapshot."""
         run = await self._run(request)
         state, cursor = await read_state(self._door, run.run_id)
-        return _json(snapshot_of(run, state, cursor, now=self._clock.now()))
+        return as_json(snapshot_of(run, state, cursor, now=self._clock.now()))
 
     async def events(self, request: Request) -> ASGIApp:
         """``GET /v1/runs/{run_id}/events``: the stream, or a page; 204 when finished and read to the end."""
@@ -146,7 +161,7 @@ class RunRoutes:
         if run.terminal and cursor.seq >= run.last_seq:
             return Response(status_code=204)
         if not streaming:
-            return await self._page(run, cursor, _limit(request, default=MAX_PAGE, most=MAX_PAGE))
+            return await self._page(run, cursor, limit_of(request, default=MAX_PAGE, most=MAX_PAGE))
         if self._streams.full:
             return EventStream(None, streams=self._streams)
         return await self._stream(run.run_id, cursor.seq)
@@ -155,7 +170,7 @@ class RunRoutes:
         """``POST /v1/runs/{run_id}/cancel``: 202, also the second time."""
         run = await self._run(request)
         await self._door.cancel(run.run_id, "user")
-        return _json(CancelAccepted(run_id=run.run_id, links=links_of(run.run_id)), 202)
+        return as_json(CancelAccepted(run_id=run.run_id, links=links_of(run.run_id)), 202)
 
     async def say(self, request: Request) -> ASGIApp:
         """``POST /v1/runs/{run_id}/input``: 202 when it is recorded."""
@@ -170,7 +185,7 @@ class RunRoutes:
             state, _ = await read_state(self._door, run.run_id)
             if not stands(state, said):
                 raise Conflict("Something else was said under this name already.", "already_answered")
-        return _json(InputAccepted(run_id=run.run_id, name=said.name, links=links_of(run.run_id)), 202)
+        return as_json(InputAccepted(run_id=run.run_id, name=said.name, links=links_of(run.run_id)), 202)
 
     async def _run(self, request: Request) -> Run:
         """The run in the path. Whatever is wrong with the id, the answer is the same."""
@@ -199,7 +214,7 @@ class RunRoutes:
         headers = {"Location": links_of(run.run_id).self, "X-Run-Id": run.run_id}
         if streaming:
             return await self._stream(run.run_id, 0, headers)
-        return _json(_accepted(run, resumed_from), status, headers)
+        return as_json(_accepted(run, resumed_from), status, headers)
 
     async def _check(self, run: Run, cursor: Cursor) -> None:
         if cursor.seq > 0:
@@ -209,7 +224,7 @@ class RunRoutes:
     async def _page(self, run: Run, cursor: Cursor, limit: int) -> Response:
         events = await self._door.page(run.run_id, after=cursor.seq, limit=limit)
         view = await self._viewed()
-        return Response(_page_json(events, cursor, view), media_type=JSON, headers=_NO_STORE)
+        return Response(_page_json(events, cursor, view), media_type=JSON, headers=NO_STORE)
 
     async def _viewed(self) -> View:
         """What the viewer is shown; worked out once."""
@@ -220,14 +235,6 @@ class RunRoutes:
     async def _stream(self, run_id: str, after: int, headers: dict[str, str] | None = None) -> EventStream:
         follow = functools.partial(self._door.follow, run_id, after=after, idle_s=self._settings.heartbeat_s)
         return EventStream(follow, streams=self._streams, headers=headers, view=await self._viewed())
-
-
-_NO_STORE = {"Cache-Control": "no-store"}
-_NUMBER = re.compile(r"[0-9]{1,9}")
-
-
-def _json(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(body.model_dump_json(), status, {**_NO_STORE, **(headers or {})}, media_type=JSON)
 
 
 def _page_json(events: list[Stored], cursor: Cursor, view: View) -> bytes:
@@ -268,12 +275,3 @@ def _wanted(request: Request, offers: tuple[str, ...]) -> str:
     if chosen is None:
         raise Refusal(406, "not_acceptable", f"Only {' and '.join(offers)} can be answered here.")
     return chosen
-
-
-def _limit(request: Request, *, default: int, most: int) -> int:
-    given = request.query_params.getlist("limit")
-    if not given:
-        return default
-    if len(given) > 1 or not _NUMBER.fullmatch(given[0]) or not 1 <= int(given[0]) <= most:
-        raise Refusal(400, "invalid_query", f"limit is given once, as a number from 1 to {most}.")
-    return int(given[0])

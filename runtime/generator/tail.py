@@ -21,7 +21,7 @@ from runtime.generator.history import History
 from runtime.generator.lookout import Hints, Lookout
 from runtime.generator.outage import LONGEST_WAIT_S, READ_AGAIN_S, Outage, Probe, answered
 from runtime.generator.recent import Tail, a_batch
-from runtime.log.log import TERMINAL_TYPES, Created, LogReader, NewRun, Run
+from runtime.log.log import TERMINAL_TYPES, Conversation, Created, LogReader, NewRun, Run
 from runtime.log.wire import HubPort
 from runtime.telemetry import Counts, logger
 
@@ -99,6 +99,20 @@ class LogDoor:
 
     async def recent(self, *, tenant_id: str, limit: int) -> list[Run]:
         return await self._reader.recent(tenant_id=tenant_id, limit=limit)
+
+    async def conversations(self, *, tenant_id: str, limit: int, before: int | None = None) -> list[Conversation]:
+        return await self._reader.conversations(tenant_id=tenant_id, limit=limit, before=before)
+
+    async def conversation(self, tenant_id: str, conversation_id: str) -> Conversation | None:
+        return await self._reader.conversation(tenant_id, conversation_id)
+
+    async def runs_of(
+        self, tenant_id: str, conversation_id: str, *, limit: int, before: str | None = None
+    ) -> list[Run]:
+        return await self._reader.runs_of(tenant_id, conversation_id, limit=limit, before=before)
+
+    async def delete_conversation(self, tenant_id: str, conversation_id: str) -> None:
+        await self._hub.delete_conversation(tenant_id, conversation_id)
 
     async def page(self, run_id: str, *, after: int, limit: int = 512, deltas: bool = True) -> list[Stored]:
         return await self._reader.read(run_id, after=after, limit=limit, deltas=deltas)
@@ -213,6 +227,8 @@ class LogDoor:
             return batch
         if tail.head > history.cursor:  # the log does not show yet what the hub has announced
             await tail.changed(READER_LAG_S)
+            if await answered(self._reader.get(run_id)) is None:  # deleted meanwhile: there is nothing to wait for
+                raise NotFound("there is no such run any more")
             return None
         if await tail.changed(idle_s):
             return None

@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+import orjson
+
+from runtime.errors import Conflict
 from runtime.events.envelope import Money, Record, Stored
 from runtime.log.log import PROGRESS, TERMINAL, TERMINAL_TYPES, NewRun, Outcome, Run, Status, Write
 
@@ -145,6 +148,33 @@ def created(new: NewRun, *, now: float) -> Run:
         budget=new.budget,
         day_budget=new.day_budget,
     )
+
+
+def title_in(records: Sequence[Record]) -> str | None:
+    """The first title among ``records``."""
+    bodies = (orjson.loads(record.body) for record in records if record.type == "title.set")
+    return next((title for body in bodies if (title := body.get("data", {}).get("title"))), None)
+
+
+def require_followed(new: NewRun, newest: str | None) -> None:
+    """Raise ``Conflict`` unless ``newest``, the conversation's newest run or None, is the one that ``new`` follows."""
+    if new.follows is not None and new.follows != (newest or ""):
+        raise Conflict("another run has come first in this conversation", "conversation_moved")
+
+
+def busy() -> Conflict:
+    """What a conversation answers while one of its runs is unfinished."""
+    return Conflict("the conversation has an unfinished run", "conversation_busy")
+
+
+def deleted() -> Conflict:
+    """What a conversation answers that was deleted."""
+    return Conflict("the conversation was deleted; begin another", "conversation_deleted")
+
+
+def run_exists(run_id: str) -> Conflict:
+    """What is answered for an id that a run has, or had."""
+    return Conflict(f"there is a run {run_id} already", "run_exists")
 
 
 def number(records: Sequence[Record], *, first_seq: int, epoch: int) -> list[Stored]:

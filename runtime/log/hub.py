@@ -19,7 +19,7 @@ from runtime.events.codec import encode
 from runtime.events.envelope import Draft, Record, Stored
 from runtime.log.feed import Feeds
 from runtime.log.head import Head
-from runtime.log.log import Created, Lease, Log, NewRun, Run
+from runtime.log.log import Conversation, Created, Lease, Log, NewRun, Run
 from runtime.log.presence import Presence
 from runtime.log.sequencer import Sequencer
 from runtime.log.wire import Append, Appended, CancelledBy, FeedItem
@@ -96,7 +96,8 @@ class Hub:
         if not run.cancel_requested:
             await self._append_cancel(run, by)
         after = await self._store.get(run_id)
-        assert after is not None  # runs are never removed while they are unfinished
+        if after is None:  # it has ended and been deleted meanwhile
+            raise NotFound("there is no such run any more")
         return after
 
     async def _append_cancel(self, run: Run, by: CancelledBy) -> None:
@@ -108,6 +109,14 @@ class Hub:
             raise Conflict("the run has just ended", "run_finished")
         if outcome != "committed":
             raise InternalError(f"the cancel request was refused: {outcome}")
+
+    async def delete_conversation(self, tenant_id: str, conversation_id: str) -> tuple[str, ...]:
+        """Delete its runs with all their text; see the log's."""
+        run_ids = await self._store.delete_conversation(tenant_id, conversation_id)
+        for run_id in run_ids:
+            self._sequencer.forget(run_id)
+        self.counts.add("conversations_deleted")
+        return run_ids
 
     async def say(self, run_id: str, name: str, record: Record) -> bool:
         """Commit what a person says, once for each ``name``. Raises NotFound, Conflict."""
@@ -186,6 +195,20 @@ class Hub:
     async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
         """The last sequence numbers of those runs that exist."""
         return await self._store.heads(run_ids)
+
+    async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
+        """Those with the newest runs first."""
+        return await self._store.conversations(tenant_id=tenant_id, limit=limit, before=before)
+
+    async def conversation(self, tenant_id: str, conversation_id: str) -> Conversation | None:
+        """The conversation, or None."""
+        return await self._store.conversation(tenant_id, conversation_id)
+
+    async def runs_of(
+        self, tenant_id: str, conversation_id: str, *, limit: int = 50, before: str | None = None
+    ) -> list[Run]:
+        """The conversation's newest runs first."""
+        return await self._store.runs_of(tenant_id, conversation_id, limit=limit, before=before)
 
     def statistics(self) -> dict[str, int]:
         """Counts since the start, and what is held now."""

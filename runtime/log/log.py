@@ -26,7 +26,7 @@ TERMINAL_TYPES: dict[str, Status] = {
 PROGRESS = frozenset({"plan.committed", "turn.completed", "stage.completed"})
 """What shows that a run does not kill whoever works on it: with one of these its takeovers count from 0 again."""
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Of what is stored; a store of another version is refused with a clear message."""
 
 
@@ -50,6 +50,9 @@ class NewRun:
     """What the run may spend, in millionths of a US dollar; None: as much as it needs."""
     day_budget: int | None = None
     """What all runs of the tenant created on the same day (UTC) may spend together, as this one sees it."""
+    follows: str | None = None
+    """The run whose end it goes on from; refused when another is the newest of the conversation. Empty: it is the first;
+    None: whichever it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,27 @@ class Run:
     @property
     def terminal(self) -> bool:
         return self.status in TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Runs that go on from one another, as the store knows them."""
+
+    tenant_id: str
+    conversation_id: str
+    title: str | None
+    """The first that one of its runs was given."""
+    created_at: float
+    updated_at: float
+    """When its newest run was created."""
+    place: int
+    """Among all conversations by their newest runs; the newest has the highest."""
+    question: str
+    """Its first run's."""
+    runs: int
+    reserved: int
+    """The sum of its runs, in millionths of a US dollar; so is ``spent``."""
+    spent: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +181,9 @@ class Log(Protocol):
     async def create(self, new: NewRun) -> Created:
         """Create a run with its first records, or give the one its idempotency key names.
 
-        Raises ``InvalidRequest`` for the same key with another hash, ``Conflict('...', 'conversation_busy')`` when the
-        conversation has an unfinished run.
+        Raises ``InvalidRequest`` for the same key with another hash, and ``Conflict`` with a reason: ``conversation_busy``
+        when the conversation has an unfinished run, ``conversation_deleted``, ``conversation_moved`` when its newest run
+        is not the one that ``new`` follows, ``run_exists`` for the id of a run that is or was there.
         """
         ...
 
@@ -167,7 +192,8 @@ class Log(Protocol):
 
         A terminal record sets the run's status in the same transaction, and must be the write's last; what was still
         held back for model calls then counts as spent. ``run.waiting`` as the last record makes the run waiting and
-        nobody's. Otherwise an owner's write is taken only while the run is running.
+        nobody's. Otherwise an owner's write is taken only while the run is running. ``title.set`` gives the run's
+        conversation its title, if it has none.
         """
         ...
 
@@ -226,6 +252,29 @@ class Log(Protocol):
         """What the tenant's runs of that day hold back and have spent, in millionths of a US dollar."""
         ...
 
+    async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
+        """Those with the newest runs first; ``before``: only those with a lower place."""
+        ...
+
+    async def conversation(self, tenant_id: str, conversation_id: str) -> Conversation | None:
+        """The conversation, or None when there is none, or none any more."""
+        ...
+
+    async def runs_of(
+        self, tenant_id: str, conversation_id: str, *, limit: int = 50, before: str | None = None
+    ) -> list[Run]:
+        """The conversation's newest runs first; ``before``: only those older than that run."""
+        ...
+
+    async def delete_conversation(self, tenant_id: str, conversation_id: str) -> tuple[str, ...]:
+        """Delete its runs with all their text; answers their ids. Neither these nor its own can be used again.
+
+        What the runs cost stays in the sums of their days. Each run goes in a transaction of its own: after a failure
+        the conversation takes no more runs, and a repeat deletes what is left. Raises ``NotFound``, also when it is
+        deleted already, and ``Conflict('...', 'conversation_busy')`` while a run is unfinished.
+        """
+        ...
+
 
 class LogReader(Protocol):
     """The reading half, which doors and executors use beside the hub."""
@@ -244,4 +293,18 @@ class LogReader(Protocol):
 
     async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
         """The last sequence numbers of those runs that exist, in one question."""
+        ...
+
+    async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
+        """Those with the newest runs first; ``before``: only those with a lower place."""
+        ...
+
+    async def conversation(self, tenant_id: str, conversation_id: str) -> Conversation | None:
+        """The conversation, or None when there is none, or none any more."""
+        ...
+
+    async def runs_of(
+        self, tenant_id: str, conversation_id: str, *, limit: int = 50, before: str | None = None
+    ) -> list[Run]:
+        """The conversation's newest runs first; ``before``: only those older than that run."""
         ...

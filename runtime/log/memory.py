@@ -6,10 +6,10 @@ No method awaits between reading and writing, so each is one transaction.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from runtime.clock import Clock
-from runtime.errors import Conflict, InvalidRequest, StoreUnavailable
+from runtime.errors import InvalidRequest, NotFound, StoreUnavailable
 from runtime.events.envelope import Stored
 from runtime.log.decide import (
     HANDOUT_S,
@@ -18,13 +18,18 @@ from runtime.log.decide import (
     Account,
     Head,
     advance,
+    busy,
     created,
     decide,
+    deleted,
     head_of,
     moved,
     number,
+    require_followed,
+    run_exists,
+    title_in,
 )
-from runtime.log.log import Created, Lease, NewRun, Run, Write, Written
+from runtime.log.log import Conversation, Created, Lease, NewRun, Run, Write, Written
 
 REVOKED = 0.0
 """A lease that ended here never comes back, whatever the clock says."""
@@ -35,6 +40,16 @@ class _Key:
     run_id: str
     hash: str | None
     created_at: float
+
+
+@dataclass(slots=True)
+class _Conversation:
+    created_at: float
+    updated_at: float
+    place: int
+    title: str | None = None
+    deleted: bool = False
+    runs: list[str] = field(default_factory=list)
 
 
 class MemoryLog:
@@ -49,6 +64,9 @@ class MemoryLog:
         self._keys: dict[tuple[str, str], _Key] = {}
         self._leases: dict[str, float] = {}
         self._days: dict[tuple[str, int], Account] = {}
+        self._conversations: dict[tuple[str, str], _Conversation] = {}
+        self._created = 0
+        self._deleted_runs: set[str] = set()
 
     async def open(self) -> None:
         self._closed = False
@@ -67,6 +85,9 @@ class MemoryLog:
         run = created(new, now=now)
         self._runs[run.run_id] = run
         self._events[run.run_id] = number(new.records, first_seq=1, epoch=0)
+        self._created += 1
+        if new.conversation_id is not None:
+            self._enter(new, (new.tenant_id, new.conversation_id), now)
         if new.idempotency_key is not None:
             self._keys[new.tenant_id, new.idempotency_key] = _Key(run.run_id, new.idempotency_hash, now)
         return Created(run, existing=False)
@@ -137,6 +158,67 @@ class MemoryLog:
         account = self._days.get((tenant_id, day), Account())
         return account.reserved, account.spent
 
+    async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
+        self._reachable()
+        there = [self._conversation(*place) for place in self._conversations if place[0] == tenant_id]
+        older = [one for one in there if one is not None and (before is None or one.place < before)]
+        return sorted(older, key=lambda one: -one.place)[: max(limit, 0)]
+
+    async def conversation(self, tenant_id: str, conversation_id: str) -> Conversation | None:
+        self._reachable()
+        return self._conversation(tenant_id, conversation_id)
+
+    async def runs_of(
+        self, tenant_id: str, conversation_id: str, *, limit: int = 50, before: str | None = None
+    ) -> list[Run]:
+        self._reachable()
+        held = self._conversations.get((tenant_id, conversation_id))
+        run_ids = [] if held is None else held.runs
+        if before is not None:
+            run_ids = run_ids[: run_ids.index(before)] if before in run_ids else []
+        return [self._runs[run_id] for run_id in reversed(run_ids)][: max(limit, 0)]
+
+    async def delete_conversation(self, tenant_id: str, conversation_id: str) -> tuple[str, ...]:
+        self._reachable()
+        held = self._conversations.get((tenant_id, conversation_id))
+        if held is None or held.deleted:
+            raise NotFound("no such conversation")
+        if any(not self._runs[run_id].terminal for run_id in held.runs):
+            raise busy()
+        gone = tuple(held.runs)
+        for run_id in gone:
+            del self._runs[run_id], self._events[run_id]
+        self._publishers = {pair: seq for pair, seq in self._publishers.items() if pair[0] not in gone}
+        self._keys = {name: key for name, key in self._keys.items() if key.run_id not in gone}
+        self._deleted_runs.update(gone)
+        held.title, held.deleted, held.runs = None, True, []
+        return gone
+
+    def _enter(self, new: NewRun, place: tuple[str, str], now: float) -> None:
+        """Make ``new`` the newest run of its conversation, and begin that if there is none yet."""
+        held = self._conversations.setdefault(place, _Conversation(now, now, 0))
+        held.updated_at, held.place = now, self._created
+        held.title = held.title or title_in(new.records)
+        held.runs.append(new.run_id)
+
+    def _conversation(self, tenant_id: str, conversation_id: str) -> Conversation | None:
+        held = self._conversations.get((tenant_id, conversation_id))
+        if held is None or held.deleted:
+            return None
+        runs = [self._runs[run_id] for run_id in held.runs]
+        return Conversation(
+            tenant_id=tenant_id,
+            conversation_id=conversation_id,
+            title=held.title,
+            created_at=held.created_at,
+            updated_at=held.updated_at,
+            place=held.place,
+            question=runs[0].question,
+            runs=len(runs),
+            reserved=sum(run.reserved for run in runs),
+            spent=sum(run.spent for run in runs),
+        )
+
     def _reachable(self) -> None:
         if self._closed:
             raise StoreUnavailable("the log is closed")
@@ -153,12 +235,17 @@ class MemoryLog:
         return self._runs[key.run_id]
 
     def _refuse_unless_free(self, new: NewRun) -> None:
-        if new.run_id in self._runs:
-            raise Conflict(f"there is a run {new.run_id} already", "run_exists")
-        place = (new.tenant_id, new.conversation_id)
-        unfinished = (run for run in self._runs.values() if not run.terminal)
-        if new.conversation_id is not None and any((run.tenant_id, run.conversation_id) == place for run in unfinished):
-            raise Conflict("the conversation has an unfinished run", "conversation_busy")
+        if new.run_id in self._runs or new.run_id in self._deleted_runs:
+            raise run_exists(new.run_id)
+        if new.conversation_id is None:
+            return
+        held = self._conversations.get((new.tenant_id, new.conversation_id))
+        if held is not None and held.deleted:
+            raise deleted()
+        runs = [] if held is None else held.runs
+        if any(not self._runs[run_id].terminal for run_id in runs):
+            raise busy()
+        require_followed(new, runs[-1] if runs else None)
 
     def _append(self, write: Write) -> Written:
         run = self._runs.get(write.run_id)
@@ -176,6 +263,9 @@ class MemoryLog:
         self._events[run.run_id] += number(write.records, first_seq=first_seq, epoch=run.epoch)
         self._publishers[publisher] = write.publisher_seq
         self._days[run.tenant_id, run.day] = day.after(moved(head, write))
+        held = self._conversations.get((run.tenant_id, run.conversation_id or ""))
+        if held is not None and held.title is None:
+            held.title = title_in(write.records)
         return Written(outcome, first_seq, run.last_seq + len(write.records), run.epoch)
 
     def _alive(self, executor: str, now: float) -> bool:

@@ -9,15 +9,17 @@ was committed; the sequencer repeats it under the same publisher's number and is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from runtime.clock import Clock
 from runtime.errors import StoreUnavailable
 from runtime.events.envelope import Stored
 from runtime.log.decide import PAGE
-from runtime.log.log import Created, Lease, NewRun, Run, Write, Written
+from runtime.log.log import Conversation, Created, Lease, NewRun, Run, Write, Written
 from runtime.log.postgres_append import append
 from runtime.log.postgres_connections import Connection, Connections, server_of
+from runtime.log.postgres_conversations import close, delete_run, get_conversation, recent_conversations, runs_of
 from runtime.log.postgres_hints import PostgresHints as PostgresHints
 from runtime.log.postgres_hints import PostgresNotifier
 from runtime.log.postgres_history import begin
@@ -70,6 +72,17 @@ class PostgresReader:
 
     async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
         return await self._connected().run(lambda db: last_seqs(db, run_ids))
+
+    async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
+        return await self._connected().run(lambda db: recent_conversations(db, tenant_id, limit, before))
+
+    async def conversation(self, tenant_id: str, conversation_id: str) -> Conversation | None:
+        return await self._connected().run(lambda db: get_conversation(db, tenant_id, conversation_id))
+
+    async def runs_of(
+        self, tenant_id: str, conversation_id: str, *, limit: int = 50, before: str | None = None
+    ) -> list[Run]:
+        return await self._connected().run(lambda db: runs_of(db, tenant_id, conversation_id, limit, before))
 
     def _connected(self) -> Connections:
         if self._connections is None:
@@ -161,6 +174,24 @@ class PostgresLog:
 
     async def spent(self, tenant_id: str, day: int) -> tuple[int, int]:
         return await self._opened().run(lambda db: spent(db, tenant_id, day))
+
+    async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
+        return await self._opened().run(lambda db: recent_conversations(db, tenant_id, limit, before))
+
+    async def conversation(self, tenant_id: str, conversation_id: str) -> Conversation | None:
+        return await self._opened().run(lambda db: get_conversation(db, tenant_id, conversation_id))
+
+    async def runs_of(
+        self, tenant_id: str, conversation_id: str, *, limit: int = 50, before: str | None = None
+    ) -> list[Run]:
+        return await self._opened().run(lambda db: runs_of(db, tenant_id, conversation_id, limit, before))
+
+    async def delete_conversation(self, tenant_id: str, conversation_id: str) -> tuple[str, ...]:
+        connections = self._opened()
+        run_ids = await connections.run(lambda db: close(db, tenant_id, conversation_id))
+        for run_id in run_ids:
+            await connections.run(partial(delete_run, run_id=run_id))
+        return tuple(run_ids)
 
     async def _begin(self, db: Connection) -> None:
         await begin(db, self._jump)

@@ -65,7 +65,11 @@ _WRITE: Final = """
     settled AS (
         INSERT INTO ledger (tenant_id, day, reserved, spent)
         SELECT * FROM unnest($23::text[], $24::bigint[], $25::bigint[], $26::bigint[])
-        ON CONFLICT (tenant_id, day) DO UPDATE SET reserved = excluded.reserved, spent = excluded.spent)
+        ON CONFLICT (tenant_id, day) DO UPDATE SET reserved = excluded.reserved, spent = excluded.spent),
+    titled AS (
+        UPDATE conversations c SET title = t.title
+        FROM unnest($27::text[], $28::text[]) AS t (run_id, title) JOIN changed USING (run_id) JOIN runs r USING (run_id)
+        WHERE c.tenant_id = r.tenant_id AND c.conversation_id = r.conversation_id AND c.title IS NULL)
     SELECT run_id FROM changed"""
 
 
@@ -126,7 +130,9 @@ async def _store(db: Connection, batch: Batch) -> set[str]:
     ]
     publishers = [(*pair, last) for pair, last in batch.publishers.items()]
     days = [(*place, account.reserved, account.spent) for place, account in batch.days.items()]
-    columns = (*_columns(runs, 12), *_columns(batch.events, 7), *_columns(publishers, 3), *_columns(days, 4))
+    titles = list(batch.titles.items())
+    changes = (*_columns(runs, 12), *_columns(batch.events, 7), *_columns(publishers, 3), *_columns(days, 4))
+    columns = (*changes, *_columns(titles, 2))
     return {row[0] for row in await db.fetch(_WRITE, *columns)}
 
 

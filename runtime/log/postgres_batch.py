@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from runtime.log.decide import UNLIMITED, Account, Head, advance, decide, head_of, moved
+from runtime.log.decide import UNLIMITED, Account, Head, advance, decide, head_of, moved, title_in
 from runtime.log.log import TERMINAL_TYPES, Run, Write, Written
 
 Publisher: TypeAlias = tuple[str, str]
@@ -36,6 +36,8 @@ class Batch:
     days: dict[Day, Account] = field(default_factory=dict)
     events: list[tuple[str, int, int, str, str, str | None, bytes]] = field(default_factory=list)
     """``run_id, seq, epoch, type, family, stage, body``"""
+    titles: dict[str, str] = field(default_factory=dict)
+    """By run: for the run's conversation, if that has none."""
 
 
 def day_of(run: Run) -> Day:
@@ -75,6 +77,8 @@ def _judge(rows: Rows, batch: Batch, write: Write) -> Written:
     batch.events += [(run.run_id, seq, head.epoch, r.type, r.family, r.stage, r.body) for seq, r in numbered]
     if any(money := moved(head, write)):
         batch.days[place] = day.after(money)
+    if run.conversation_id is not None and (title := title_in(write.records)) is not None:
+        batch.titles.setdefault(run.run_id, title)
     batch.heads[run.run_id] = after
     batch.publishers[publisher] = write.publisher_seq
     return Written(outcome, head.last_seq + 1, after.last_seq, head.epoch)

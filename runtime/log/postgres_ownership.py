@@ -10,17 +10,19 @@ from typing import Final
 
 import asyncpg
 
-from runtime.errors import Conflict, InvalidRequest, StoreUnavailable
-from runtime.log.decide import HANDOUT_S, IDEMPOTENCY_KEPT_S, created
+from runtime.errors import InvalidRequest, StoreUnavailable
+from runtime.log.decide import HANDOUT_S, IDEMPOTENCY_KEPT_S, busy, created, run_exists
 from runtime.log.log import Created, Lease, NewRun, Run
 from runtime.log.postgres_connections import Connection
+from runtime.log.postgres_conversations import enter
 from runtime.log.postgres_reads import COLUMNS, RUN, UNFINISHED, get_run, to_run
 
 _NOW: Final = "coalesce($1::float8, extract(epoch FROM clock_timestamp())::float8)"
 
 _STORED: Final = tuple(name for name in COLUMNS if name not in ("created_at", "deadline_at"))
 _CREATE: Final = f"""
-    WITH clock AS MATERIALIZED (SELECT {_NOW} AS now),
+    WITH clock AS MATERIALIZED (
+        SELECT {_NOW} AS now WHERE NOT EXISTS (SELECT FROM deleted_runs WHERE run_id = $3::text)),
     named AS (
         INSERT INTO idempotency AS i (tenant_id, idempotency_key, run_id, hash, created_at)
         SELECT $4, $2, $3, $5, now FROM clock WHERE $2::text IS NOT NULL
@@ -32,7 +34,7 @@ _CREATE: Final = f"""
         INSERT INTO runs (created_at, deadline_at, {", ".join(_STORED)})
         SELECT now, now + $6::float8, {", ".join(f"${n}" for n in range(11, 11 + len(_STORED)))} FROM clock
         WHERE $2::text IS NULL OR EXISTS (SELECT FROM named)
-        RETURNING run_id, created_at),
+        RETURNING run_id, n, created_at),
     written AS (
         INSERT INTO events (run_id, seq, epoch, type, family, stage, body)
         SELECT run.run_id, e.seq, 0, e.type, e.family, e.stage, e.body FROM run, unnest(
@@ -40,8 +42,9 @@ _CREATE: Final = f"""
     day AS (
         INSERT INTO ledger (tenant_id, day, reserved, spent)
         SELECT $4, floor(created_at / 86400), 0, 0 FROM run ON CONFLICT DO NOTHING)
-    SELECT created_at FROM run"""
-"""Gives no row when the key names a run already. The day's row is made here so that an append always finds one to lock."""
+    SELECT n, created_at FROM run"""
+"""Gives no row when the key names a run already, or when the run's id was a deleted one's. The day's row is made here so
+that an append always finds one to lock."""
 
 _FORGET_KEYS: Final = f"""
     DELETE FROM idempotency WHERE (tenant_id, idempotency_key) IN (
@@ -85,10 +88,7 @@ _HAND_OVER: Final = f"""
     UPDATE runs SET owner = NULL WHERE n IN (
         SELECT n FROM runs r WHERE owner = $1 AND {UNFINISHED} ORDER BY run_id FOR UPDATE)"""
 
-_REFUSALS: Final = {
-    "runs_pkey": ("there is a run {} already", "run_exists"),
-    "one_unfinished_run_per_conversation": ("the conversation has an unfinished run", "conversation_busy"),
-}
+_WAS_DELETED: Final = "SELECT EXISTS (SELECT FROM deleted_runs WHERE run_id = $1)"
 
 
 async def create(db: Connection, new: NewRun, now: float | None) -> Created:
@@ -100,6 +100,8 @@ async def create(db: Connection, new: NewRun, now: float | None) -> Created:
         existing = await _named_by_key(db, new)
         if existing is not None:
             return Created(existing, existing=True)
+        if await db.fetchval(_WAS_DELETED, new.run_id):
+            raise run_exists(new.run_id)
     raise StoreUnavailable("the Idempotency-Key is being taken and given up by others; try again")
 
 
@@ -126,23 +128,36 @@ async def release(db: Connection, executor: str, *, lost: bool) -> None:
 
 
 async def _insert(db: Connection, new: NewRun, now: float | None) -> float | None:
-    """Create the run and give its time, or None when its key names another."""
+    """Create the run and give its time, or None when its key names another, or its id is a deleted one's."""
+    if new.conversation_id is None:
+        row = await _insert_run(db, new, now)
+    else:
+        async with db.transaction():
+            row = await _insert_run(db, new, now)
+            if row is not None:
+                await enter(db, new, *row)
+    if row is not None and new.idempotency_key is not None:
+        await db.execute(_FORGET_KEYS, now)
+    return None if row is None else row[1]
+
+
+async def _insert_run(db: Connection, new: NewRun, now: float | None) -> tuple[int, float] | None:
     run = created(new, now=0.0)
     records = [[getattr(r, name) for r in new.records] for name in ("type", "family", "stage", "body")]
     values = [getattr(run, name) for name in _STORED]
     try:
-        at: float | None = await db.fetchval(
+        row = await db.fetchrow(
             _CREATE, now, new.idempotency_key, new.run_id, new.tenant_id, new.idempotency_hash, new.deadline_s,
             *records, *values,
         )  # fmt: skip
     except asyncpg.UniqueViolationError as error:
-        if error.constraint_name not in _REFUSALS:
-            raise
-        message, reason = _REFUSALS[error.constraint_name]
-        raise Conflict(message.format(new.run_id), reason) from error
-    if new.idempotency_key is not None:
-        await db.execute(_FORGET_KEYS, now)
-    return at
+        match error.constraint_name:
+            case "runs_pkey":
+                raise run_exists(new.run_id) from error
+            case "one_unfinished_run_per_conversation":
+                raise busy() from error
+        raise
+    return None if row is None else (row[0], row[1])
 
 
 async def _named_by_key(db: Connection, new: NewRun) -> Run | None:

@@ -129,6 +129,10 @@ class Sequencer:
             return None
         return head.grace_s if head.on_disconnect == "cancel" and not head.cancel_requested else None
 
+    def forget(self, run_id: str) -> None:
+        """The run is in the log no more."""
+        self.heads.pop(run_id, None)
+
     # --- the committer -----------------------------------------------------------------------------------------------
 
     async def commit_forever(self) -> None:

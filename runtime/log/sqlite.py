@@ -16,10 +16,19 @@ from runtime.clock import Clock
 from runtime.errors import StoreUnavailable
 from runtime.events.envelope import Stored
 from runtime.log.decide import PAGE
-from runtime.log.log import Created, Lease, NewRun, Run, Write, Written
+from runtime.log.log import Conversation, Created, Lease, NewRun, Run, Write, Written
 from runtime.log.reset import Jump, machine_boot_id, random_jump
 from runtime.log.sqlite_file import open_for_reading
-from runtime.log.sqlite_reads import get_run, last_seqs, read_events, recent_runs, size_of
+from runtime.log.sqlite_reads import (
+    get_conversation,
+    get_run,
+    last_seqs,
+    read_events,
+    recent_conversations,
+    recent_runs,
+    runs_of,
+    size_of,
+)
 from runtime.log.sqlite_thread import StoreThread
 from runtime.log.sqlite_writer import SqliteWriter
 
@@ -55,6 +64,17 @@ class SqliteReader:
 
     async def size(self, run_id: str) -> int:
         return await self._ask(lambda db: size_of(db, run_id), 0)
+
+    async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
+        return await self._ask(lambda db: recent_conversations(db, tenant_id, limit, before), [])
+
+    async def conversation(self, tenant_id: str, conversation_id: str) -> Conversation | None:
+        return await self._ask(lambda db: get_conversation(db, tenant_id, conversation_id), None)
+
+    async def runs_of(
+        self, tenant_id: str, conversation_id: str, *, limit: int = 50, before: str | None = None
+    ) -> list[Run]:
+        return await self._ask(lambda db: runs_of(db, tenant_id, conversation_id, limit, before), [])
 
     async def _ask(self, question: Callable[[sqlite3.Connection], T], nothing: T) -> T:
         if self._thread is None:
@@ -153,6 +173,27 @@ class SqliteLog:
 
     async def spent(self, tenant_id: str, day: int) -> tuple[int, int]:
         return await self._write(lambda writer: writer.spent(tenant_id, day))
+
+    async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
+        self._opened()
+        return await self._reader.conversations(tenant_id=tenant_id, limit=limit, before=before)
+
+    async def conversation(self, tenant_id: str, conversation_id: str) -> Conversation | None:
+        self._opened()
+        return await self._reader.conversation(tenant_id, conversation_id)
+
+    async def runs_of(
+        self, tenant_id: str, conversation_id: str, *, limit: int = 50, before: str | None = None
+    ) -> list[Run]:
+        self._opened()
+        return await self._reader.runs_of(tenant_id, conversation_id, limit=limit, before=before)
+
+    async def delete_conversation(self, tenant_id: str, conversation_id: str) -> tuple[str, ...]:
+        run_ids = await self._write(lambda writer: writer.close_conversation((tenant_id, conversation_id)))
+        for run_id in run_ids:
+            await self._write(partial(SqliteWriter.delete_run, run_id=run_id))
+        await self._write(SqliteWriter.forget)
+        return tuple(run_ids)
 
     async def _write(self, work: Callable[[SqliteWriter], T]) -> T:
         return await self._opened().run(partial(self._with_writer, work))

@@ -32,10 +32,11 @@ PRAGMAS: Final[tuple[tuple[str, str, str | int], ...]] = (
     ("trusted_schema", "OFF", 0),
     ("mmap_size", "0", 0),
     ("temp_store", "MEMORY", 2),
+    ("secure_delete", "ON", 1),
     ("wal_autocheckpoint", "1000", 1000),
     ("journal_size_limit", "67108864", 67108864),
 )
-"""Name, what is set, and what must be read back (JOURNAL.md 1.9)."""
+"""Name, what is set, and what must be read back (JOURNAL.md 1.9). ``secure_delete``: what is deleted is overwritten."""
 
 
 _BEGIN: Final = "UPDATE store SET store_epoch = store_epoch + 1 RETURNING store_epoch, boot_id"
@@ -142,6 +143,13 @@ def begin(db: sqlite3.Connection, boot_id: str, jump: Jump) -> int:
             )
     db.execute("COMMIT")
     return int(store_epoch)
+
+
+def forget(db: sqlite3.Connection, path: Path) -> None:
+    """Take what was deleted out of the WAL too, where it stands until it is copied into the file and cut off."""
+    ((busy, _, _),) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    if busy:
+        _log.warning("%s: a reader held up the end of a deletion; the WAL still has its text until the next one", path)
 
 
 def open_for_reading(path: Path) -> sqlite3.Connection | None:

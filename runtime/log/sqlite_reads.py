@@ -10,7 +10,7 @@ import orjson
 
 from runtime.events.envelope import Stored
 from runtime.log.decide import PAGE
-from runtime.log.log import Run
+from runtime.log.log import Conversation, Run
 
 RUN: Final = (
     "run_id, tenant_id, conversation_id, question, status, epoch, last_seq, owner, created_at, deadline_at,"
@@ -25,6 +25,20 @@ _GET: Final = f"SELECT {RUN} FROM runs WHERE run_id = ?"
 _RECENT: Final = f"SELECT {RUN} FROM runs WHERE tenant_id = ? ORDER BY n DESC LIMIT ?"
 _EVENT: Final = "SELECT seq, epoch, type, family, stage, body FROM events WHERE run_id = ? AND seq > ?"
 _HEADS: Final = "SELECT run_id, last_seq FROM runs WHERE run_id IN (SELECT value FROM json_each(?))"
+_CONVERSATION: Final = """
+    SELECT tenant_id, conversation_id, title, created_at, updated_at, place,
+        (SELECT question FROM runs {r} ORDER BY n LIMIT 1), (SELECT count(*) FROM runs {r}),
+        (SELECT sum(reserved) FROM runs {r}), (SELECT sum(spent) FROM runs {r})
+    FROM conversations c WHERE NOT deleted AND tenant_id = :tenant_id AND """.replace(
+    "{r}", "r WHERE r.tenant_id = c.tenant_id AND r.conversation_id = c.conversation_id"
+)
+_GET_CONVERSATION: Final = f"{_CONVERSATION} conversation_id = :conversation_id"
+_CONVERSATIONS: Final = f"{_CONVERSATION} (:before IS NULL OR place < :before) ORDER BY place DESC LIMIT :limit"
+_RUNS_OF: Final = f"""
+    SELECT {RUN} FROM runs WHERE tenant_id = :tenant_id AND conversation_id = :conversation_id
+    AND (:before IS NULL OR n < (
+        SELECT n FROM runs WHERE run_id = :before AND tenant_id = :tenant_id AND conversation_id = :conversation_id))
+    ORDER BY n DESC LIMIT :limit"""
 _READ: Final = f"{_EVENT} ORDER BY seq LIMIT ?"
 _READ_WITHOUT_DELTAS: Final = f"{_EVENT} AND family <> 'token' ORDER BY seq LIMIT ?"
 
@@ -45,6 +59,25 @@ def get_run(db: sqlite3.Connection, run_id: str) -> Run | None:
 def recent_runs(db: sqlite3.Connection, tenant_id: str, limit: int) -> list[Run]:
     """The tenant's newest runs first; ``limit`` below 0 is 0 (to SQLite it would mean all)."""
     return [to_run(row) for row in db.execute(_RECENT, (tenant_id, max(limit, 0))).fetchall()]
+
+
+def recent_conversations(db: sqlite3.Connection, tenant_id: str, limit: int, before: int | None) -> list[Conversation]:
+    """The tenant's conversations with a lower place than ``before``, the newest first."""
+    names = {"tenant_id": tenant_id, "limit": max(limit, 0), "before": before}
+    return [Conversation(*row) for row in db.execute(_CONVERSATIONS, names).fetchall()]
+
+
+def get_conversation(db: sqlite3.Connection, tenant_id: str, conversation_id: str) -> Conversation | None:
+    """The conversation, or None."""
+    names = {"tenant_id": tenant_id, "conversation_id": conversation_id}
+    rows = db.execute(_GET_CONVERSATION, names).fetchall()
+    return Conversation(*rows[0]) if rows else None
+
+
+def runs_of(db: sqlite3.Connection, tenant_id: str, conversation_id: str, limit: int, before: str | None) -> list[Run]:
+    """The conversation's runs older than ``before``, the newest first."""
+    place = {"tenant_id": tenant_id, "conversation_id": conversation_id}
+    return [to_run(row) for row in db.execute(_RUNS_OF, {**place, "limit": max(limit, 0), "before": before}).fetchall()]
 
 
 def read_events(db: sqlite3.Connection, run_id: str, after: int, limit: int, deltas: bool) -> list[Stored]:

@@ -13,11 +13,25 @@ from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Final
 
-from runtime.errors import Conflict, InvalidRequest, StoreLocked
-from runtime.log.decide import HANDOUT_S, IDEMPOTENCY_KEPT_S, Account, Head, advance, created, decide, head_of, moved
+from runtime.errors import InvalidRequest, StoreLocked
+from runtime.log.decide import (
+    HANDOUT_S,
+    IDEMPOTENCY_KEPT_S,
+    Account,
+    Head,
+    advance,
+    busy,
+    created,
+    decide,
+    head_of,
+    moved,
+    run_exists,
+    title_in,
+)
 from runtime.log.log import TERMINAL, Created, Lease, NewRun, Run, Write, Written
 from runtime.log.reset import Jump
-from runtime.log.sqlite_file import FileLock, begin, open_for_writing, prepare
+from runtime.log.sqlite_conversations import Place, close, delete_run, enter, require_open, set_titles
+from runtime.log.sqlite_file import FileLock, begin, forget, open_for_writing, prepare
 from runtime.log.sqlite_reads import RUN, get_run, to_run
 
 _UNFINISHED: Final = "status IN ('accepted', 'running', 'waiting')"
@@ -81,6 +95,7 @@ class _Batch:
     changed_runs: dict[str, Head] = field(default_factory=dict)
     changed_publishers: dict[tuple[str, str], int] = field(default_factory=dict)
     events: list[tuple[str, int, int, str, str, str | None, bytes]] = field(default_factory=list)
+    titles: dict[Place, str] = field(default_factory=dict)
 
 
 class SqliteWriter:
@@ -118,7 +133,9 @@ class SqliteWriter:
                 return Created(existing, existing=True)
             self._refuse_unless_free(new)
             run = created(new, now=now)
-            db.execute(_INSERT_RUN, astuple(run))
+            n = db.execute(_INSERT_RUN, astuple(run)).lastrowid
+            if new.conversation_id is not None:
+                enter(db, new, n, now)
             events = enumerate(new.records, start=1)
             db.executemany(
                 _INSERT_EVENT, [(run.run_id, seq, 0, r.type, r.family, r.stage, r.body) for seq, r in events]
@@ -144,7 +161,22 @@ class SqliteWriter:
             db.executemany(_MOVE_MONEY, [(account.reserved, account.spent, run_id) for run_id, account in accounts])
             db.executemany(_MOVE_DAY, [(*place, day.reserved, day.spent) for place, day in batch.moved.items()])
             db.executemany(_SET_PUBLISHER, [(*pair, seq) for pair, seq in batch.changed_publishers.items()])
+            set_titles(db, batch.titles)
             return answers
+
+    def close_conversation(self, place: Place) -> list[str]:
+        """The first step of ``Log.delete_conversation``; gives the runs for the second."""
+        with self._transaction() as db:
+            return close(db, place)
+
+    def delete_run(self, run_id: str) -> None:
+        """The second step of ``Log.delete_conversation``, for each run."""
+        with self._transaction() as db:
+            delete_run(db, run_id)
+
+    def forget(self) -> None:
+        """The last step of ``Log.delete_conversation``."""
+        forget(self.db, self._path)
 
     def publisher_seq(self, run_id: str, publisher: str) -> int:
         """See ``Log.publisher_seq``."""
@@ -226,6 +258,9 @@ class SqliteWriter:
         first_seq, epoch = head.last_seq + 1, head.epoch
         numbered = enumerate(write.records, start=first_seq)
         batch.events += [(run_id, seq, epoch, r.type, r.family, r.stage, r.body) for seq, r in numbered]
+        conversation_id = batch.runs[run_id].conversation_id
+        if conversation_id is not None and (title := title_in(write.records)) is not None:
+            batch.titles.setdefault((batch.runs[run_id].tenant_id, conversation_id), title)
         if any(money := moved(head, write)):
             batch.moved_runs.add(run_id)
             place = _place(batch.runs[run_id])
@@ -273,12 +308,15 @@ class SqliteWriter:
         return get_run(self.db, run_id)
 
     def _refuse_unless_free(self, new: NewRun) -> None:
-        if get_run(self.db, new.run_id) is not None:
-            raise Conflict(f"there is a run {new.run_id} already", "run_exists")
+        query = "SELECT 1 FROM runs WHERE run_id = :id UNION ALL SELECT 1 FROM deleted_runs WHERE run_id = :id"
+        if self.db.execute(query, {"id": new.run_id}).fetchall():
+            raise run_exists(new.run_id)
+        if new.conversation_id is None:
+            return
         query = f"SELECT 1 FROM runs WHERE tenant_id = ? AND conversation_id = ? AND {_UNFINISHED}"
-        place = (new.tenant_id, new.conversation_id)
-        if new.conversation_id is not None and self.db.execute(query, place).fetchall():
-            raise Conflict("the conversation has an unfinished run", "conversation_busy")
+        if self.db.execute(query, (new.tenant_id, new.conversation_id)).fetchall():
+            raise busy()
+        require_open(self.db, new)
 
 
 def _place(run: Run) -> tuple[str, int]:

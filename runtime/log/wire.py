@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from runtime.events.envelope import Record, Stored
-from runtime.log.log import Created, Lease, NewRun, Run
+from runtime.log.log import Conversation, Created, Lease, NewRun, Run
 
 CancelledBy = Literal["user", "disconnect", "shutdown"]
 
@@ -132,4 +132,22 @@ class HubPort(Protocol):
 
     async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
         """The last sequence numbers of those runs that exist."""
+        ...
+
+    async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
+        """Those with the newest runs first."""
+        ...
+
+    async def conversation(self, tenant_id: str, conversation_id: str) -> Conversation | None:
+        """The conversation, or None."""
+        ...
+
+    async def runs_of(
+        self, tenant_id: str, conversation_id: str, *, limit: int = 50, before: str | None = None
+    ) -> list[Run]:
+        """The conversation's newest runs first."""
+        ...
+
+    async def delete_conversation(self, tenant_id: str, conversation_id: str) -> tuple[str, ...]:
+        """Delete its runs with all their text. Raises NotFound, Conflict(..., 'conversation_busy')."""
         ...

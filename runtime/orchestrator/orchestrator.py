@@ -16,6 +16,7 @@ from runtime.clock import Clock
 from runtime.errors import HeadraceError, OutputInvalid
 from runtime.events import catalog as ev
 from runtime.events.brief import Brief
+from runtime.events.history import NOTHING_SAID, History
 from runtime.events.plan import Plan
 from runtime.events.transcript import Transcript, advance
 from runtime.log.publisher import Lane, Publisher
@@ -53,6 +54,9 @@ class PlanRequest:
     verdict: ev.GuardrailVerdict | None = None
     """What the guardrail said before a takeover: it is not asked again."""
     titled: bool = False
+    """The run, or its conversation, has a title: no other is asked for."""
+    history: History = NOTHING_SAID
+    """What was said in the conversation before."""
     dispatch: int = 1
     """A higher one shuts out whoever still plans under a lower one."""
     transcripts: Mapping[str, Transcript] = field(default_factory=dict)
@@ -176,6 +180,7 @@ class Orchestrator:
             question=request.question,
             agents=tuple((spec.name, spec.description) for spec in self._team),
             has_documents=request.has_documents,
+            history=request.history,
         )
         emitter = self._emitter(lane, "planner")
         return await self._ask(
@@ -188,7 +193,7 @@ class Orchestrator:
             return VerdictAnswer(allowed=known.allowed, category=known.category, reason=known.reason)
         emitter = self._emitter(lane, "guardrail")
         fatal = self._guardrail_failure == "stop"
-        brief = Brief(question=request.question)
+        brief = Brief(question=request.question, history=request.history)
         try:
             answer = await self._ask("guardrail", request, brief, VERDICT_SCHEMA, emitter, verdict_of, fatal=fatal)
         except (errors.ModelError, errors.AgentError) as error:
@@ -204,7 +209,7 @@ class Orchestrator:
         if request.titled:
             return
         emitter = self._emitter(lane, "titler")
-        brief = Brief(question=request.question)
+        brief = Brief(question=request.question, history=request.history)
         title = await self._ask("titler", request, brief, TITLE_SCHEMA, emitter, title_of, fatal=False)
         await emitter.commit(ev.TitleSet(title=title))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from runtime.agents.request import Source
 from runtime.events.brief import Brief, Finding
 from runtime.events.fold import RunState
+from runtime.events.history import NOTHING_SAID
 from runtime.events.plan import Plan, Todo
 from runtime.events.tool_events import EXPOSED, Taint
 
@@ -64,6 +65,7 @@ def brief_of(stage: Stage, state: RunState) -> Brief:
         position=f"step {stage.index} of {stage.of}",
         findings=findings,
         has_documents=bool(accepted and accepted.input.documents),
+        history=accepted.history if accepted else NOTHING_SAID,
     )
 
 

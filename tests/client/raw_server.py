@@ -67,6 +67,8 @@ class RawServer:
     """The stream waits after this event until a cancel arrives, then sends the rest."""
     orderly: bool = False
     """Cut by ending the response in good order, as a server that restarts does."""
+    answers: dict[str, object] = field(default_factory=dict)
+    """By method and path, with its query: what is answered; None: 204."""
     refuse: tuple[int, dict[str, object]] | None = None
     posts: list[dict[str, object]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
@@ -97,6 +99,13 @@ class RawServer:
         if self.refuse is not None and path.startswith("/v1"):
             status, problem = self.refuse
             _json(writer, status, problem, "application/problem+json")
+        elif f"{method} {target}" in self.answers:
+            self.paths.append(f"{method} {target}")
+            answer = self.answers[f"{method} {target}"]
+            if answer is None:
+                writer.write(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
+            else:
+                _json(writer, 200, answer)
         elif path == "/readyz":
             _json(writer, 200, {"status": "ready"})
         elif method == "POST" and path in ("/v1/runs", f"/v1/runs/{RUN_ID}/resume"):

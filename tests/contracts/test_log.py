@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runtime.clock import ManualClock
-from runtime.errors import Conflict, InvalidRequest, StoreUnavailable
+from runtime.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
 from runtime.events.envelope import Money, Record, Stored
 from runtime.log.log import Log, NewRun, Outcome, Run, Write, Written
 from runtime.log.memory import MemoryLog
@@ -797,3 +797,155 @@ async def test_closed_log_is_unavailable_and_knows_all_once_open_again(log: Log)
         await log.read("r1", after=0)
     await log.open()
     assert await log.get("r1") == run
+
+
+# --- conversations ---------------------------------------------------------------------------------------------------
+
+
+def titled(title: str) -> Record:
+    return Record("title.set", "object", None, b'{"data":{"title":"%s"}}' % title.encode())
+
+
+async def ended(log: Log, run_id: str, conversation_id: str | None, *, spend: int = 0, **changes: Any) -> Run:
+    """A run of that conversation which has ended, after spending ``spend``."""
+    await log.create(new(run_id, conversation_id=conversation_id, **changes))
+    done = TURN_DONE._replace(money=Money(0, spend) if spend else None)
+    (answer,) = await log.append([write(run_id, 1, done, FAILED)])
+    assert answer.outcome == "committed"
+    run = await log.get(run_id)
+    assert run is not None
+    return run
+
+
+async def test_a_run_begins_its_conversation(log: Log, clock: ManualClock) -> None:
+    begun = clock.now()
+    await ended(log, "r1", "c1", spend=5)
+    clock.advance(10)
+    await ended(log, "r2", "c1", spend=7, question="how?")
+    found = await log.conversation("t1", "c1")
+    assert found is not None
+    assert (found.tenant_id, found.conversation_id, found.question, found.title) == ("t1", "c1", "why?", None)
+    assert (found.created_at, found.updated_at) == (begun, begun + 10)
+    assert (found.runs, found.reserved, found.spent) == (2, 0, 12)
+    assert await log.conversation("t2", "c1") is None
+    assert await log.conversation("t1", "c2") is None
+
+
+async def test_conversations_with_the_newest_runs_come_first_page_by_page(log: Log) -> None:
+    for run_id, conversation_id in (("r1", "a"), ("r2", "b"), ("r3", "c"), ("r4", "a"), ("r5", None)):
+        await ended(log, run_id, conversation_id)
+    await ended(log, "r6", "d", tenant_id="t2")
+    first = await log.conversations(tenant_id="t1", limit=2)
+    assert [one.conversation_id for one in first] == ["a", "c"]
+    rest = await log.conversations(tenant_id="t1", limit=2, before=first[-1].place)
+    assert [one.conversation_id for one in rest] == ["b"]
+    assert await log.conversations(tenant_id="t1", before=rest[-1].place) == []
+    assert await log.conversations(tenant_id="t1", limit=-1) == []
+    assert first[0] == await log.conversation("t1", "a")
+
+
+async def test_runs_of_a_conversation_are_its_newest_first_page_by_page(log: Log) -> None:
+    for n, conversation_id in enumerate(("a", "b", "a", "a", None), start=1):
+        await ended(log, f"r{n}", conversation_id)
+    runs = await log.runs_of("t1", "a", limit=2)
+    assert [run.run_id for run in runs] == ["r4", "r3"]
+    assert runs[0] == await log.get("r4")
+    assert [run.run_id for run in await log.runs_of("t1", "a", before="r3")] == ["r1"]
+    assert await log.runs_of("t1", "a", before="r9") == await log.runs_of("t1", "a", before="r2") == []
+    assert await log.runs_of("t2", "a") == await log.runs_of("t1", "z") == await log.runs_of("t1", "a", limit=-1) == []
+
+
+async def title_of(log: Log) -> str | None:
+    found = await log.conversation("t1", "c1")
+    assert found is not None
+    return found.title
+
+
+async def test_the_first_title_of_any_of_its_runs_is_the_conversations(log: Log) -> None:
+    await ended(log, "r1", "c1")
+    assert await title_of(log) is None
+    run = await owned(log, "r2", conversation_id="c1")
+    refused = write("r2", 1, titled("Too late"), epoch=run.epoch + 1)
+    assert [w.outcome for w in await log.append([refused])] == ["fenced"]
+    assert await title_of(log) is None
+    await log.append([write("r2", 1, titled("The one"), epoch=run.epoch)])
+    await log.append([write("r2", 2, titled("Another"), FAILED, epoch=run.epoch, publisher_seq=2)])
+    assert await title_of(log) == "The one"
+    await log.create(new("r3", conversation_id="c1", records=(ACCEPTED, titled("Third"))))
+    assert await title_of(log) == "The one"
+
+
+async def test_a_title_a_run_begins_with_is_the_conversations(log: Log) -> None:
+    await log.create(new("r1", conversation_id="c1", records=(ACCEPTED, titled("Carried over"))))
+    assert await title_of(log) == "Carried over"
+
+
+async def test_titles_of_two_runs_in_one_append_go_to_the_conversation_of_each(log: Log) -> None:
+    await log.create(new("r1", conversation_id="c1"))
+    await log.create(new("r2", conversation_id="c2"))
+    await log.create(new("r3"))
+    await log.append([write("r1", 1, titled("One")), write("r2", 1, titled("Two")), write("r3", 1, titled("None's"))])
+    assert [one.title for one in await log.conversations(tenant_id="t1")] == ["Two", "One"]
+
+
+async def test_a_run_that_follows_another_comes_right_after_it(log: Log) -> None:
+    await ended(log, "r1", "c1", follows="")
+    for follows in ("", "r0"):
+        with pytest.raises(Conflict) as refused:
+            await log.create(new("r2", conversation_id="c1", follows=follows, idempotency_key="k"))
+        assert refused.value.reason == "conversation_moved"
+        assert await log.get("r2") is None
+    with pytest.raises(Conflict):
+        await log.create(new("r2", conversation_id="c2", follows="r1"))
+    assert await log.conversation("t1", "c2") is None
+    assert not (await log.create(new("r2", conversation_id="c1", follows="r1", idempotency_key="k"))).existing
+
+
+async def test_nothing_but_what_it_cost_is_left_of_a_deleted_conversation(log: Log, clock: ManualClock) -> None:
+    await ended(log, "r1", "c1", spend=5, idempotency_key="k", idempotency_hash="h")
+    await ended(log, "r2", "c1", spend=7)
+    await ended(log, "r3", "c2", spend=1)
+    day = int(clock.now() // 86400)
+    assert await log.spent("t1", day) == (0, 13)
+    assert sorted(await log.delete_conversation("t1", "c1")) == ["r1", "r2"]
+    assert await log.conversation("t1", "c1") is None
+    assert await log.runs_of("t1", "c1") == []
+    assert [one.conversation_id for one in await log.conversations(tenant_id="t1")] == ["c2"]
+    assert [run.run_id for run in await log.recent(tenant_id="t1")] == ["r3"]
+    assert (await log.get("r1"), await log.read("r1", after=0), await log.size("r2")) == (None, [], 0)
+    assert await log.heads(["r1", "r2", "r3"]) == {"r3": 3}
+    assert await log.publisher_seq("r1", "p") == 0
+    assert await outcome(log, write("r1", 3, DELTA, publisher_seq=2)) == "unknown_run"
+    assert await log.spent("t1", day) == (0, 13)
+
+
+async def test_ids_of_what_was_deleted_are_not_used_again(log: Log) -> None:
+    await ended(log, "r1", "c1", idempotency_key="k", idempotency_hash="h")
+    await log.delete_conversation("t1", "c1")
+    for changes, reason in (({"conversation_id": "c1"}, "conversation_deleted"), ({"run_id": "r1"}, "run_exists")):
+        with pytest.raises(Conflict) as refused:
+            await log.create(new(**{"run_id": "r2", "idempotency_key": "k", "idempotency_hash": "h2", **changes}))  # type: ignore[arg-type]
+        assert refused.value.reason == reason
+    assert await log.get("r2") is None
+    assert not (await log.create(new("r2", conversation_id="c2", idempotency_key="k"))).existing
+    assert not (await log.create(new("r3", tenant_id="t2", conversation_id="c1"))).existing
+
+
+async def test_a_busy_conversation_is_not_deleted(log: Log) -> None:
+    await ended(log, "r1", "c1")
+    await log.create(new("r2", conversation_id="c1"))
+    with pytest.raises(Conflict) as refused:
+        await log.delete_conversation("t1", "c1")
+    assert refused.value.reason == "conversation_busy"
+    assert await seqs(log, "r1") == [1, 2, 3]
+    assert await outcome(log, write("r2", 1, COMPLETED)) == "committed"
+
+
+async def test_what_is_not_there_cannot_be_deleted(log: Log) -> None:
+    await ended(log, "r1", "c1")
+    for tenant_id, conversation_id in (("t2", "c1"), ("t1", "c2")):
+        with pytest.raises(NotFound):
+            await log.delete_conversation(tenant_id, conversation_id)
+    await log.delete_conversation("t1", "c1")
+    with pytest.raises(NotFound):
+        await log.delete_conversation("t1", "c1")

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Coroutine
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -46,8 +47,10 @@ def off_by(chance: random.Random) -> int:
     return chance.choices((0, 1, -1), (10, 1, 1))[0]
 
 
-class Twins(RuleBasedStateMachine):
-    seen: ClassVar[Counter[str]] = Counter()
+class Alike(RuleBasedStateMachine):
+    """All logs side by side."""
+
+    seen: ClassVar[Counter[str]]
     """What happened in all examples together: a machine that only ever meets refusals compares nothing."""
 
     def __init__(self) -> None:
@@ -57,17 +60,9 @@ class Twins(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.memory: Log = MemoryLog(self.clock)
         self.sqlite: Log = SqliteLog(self.folder / "log.db", self.clock)
-        self.incarnations = Counter[str]()
         self.postgres: Log = PostgresLog(self.run_(emptied_database()), self.clock)
         self.run_(self.sqlite.open())
         self.run_(self.postgres.open())
-        for run_id, executor in zip(RUNS[:2], EXECUTORS, strict=True):
-            self.create(run_id, "t1", None, None, "h1")
-            self.renew(executor)
-            self.claim(run_id, executor, 1)
-
-    def name(self, executor: str) -> str:
-        return f"{executor}{self.incarnations[executor]}"
 
     def teardown(self) -> None:
         self.run_(self.sqlite.close())
@@ -88,6 +83,21 @@ class Twins(RuleBasedStateMachine):
                 answers.append((type(error), error.args))
         assert answers[0] == answers[1] == answers[2]
         return answers[0]
+
+
+class Twins(Alike):
+    seen: ClassVar[Counter[str]] = Counter()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.incarnations = Counter[str]()
+        for run_id, executor in zip(RUNS[:2], EXECUTORS, strict=True):
+            self.create(run_id, "t1", None, None, "h1")
+            self.renew(executor)
+            self.claim(run_id, executor, 1)
+
+    def name(self, executor: str) -> str:
+        return f"{executor}{self.incarnations[executor]}"
 
     @rule(
         run_id=st.sampled_from(RUNS), tenant=st.sampled_from(("t1", "t2")), conversation=st.sampled_from((None, "c")),
@@ -232,3 +242,80 @@ def test_all_logs_do_the_same_whatever_is_asked_of_them() -> None:
     few = settings(max_examples=20, stateful_step_count=40, deadline=None, derandomize=True, database=None)
     run_state_machine_as_test(Twins, settings=few)
     assert EVERYTHING - Twins.seen.keys() == set(), Twins.seen
+
+
+TALK_RUNS, TALKS = ("r1", "r2", "r3", "r4", "r5", "r6"), ("c", "d")
+TITLED = Record("title.set", "object", None, b'{"data":{"title":"A title"}}')
+
+
+class Talks(Alike):
+    """Runs of two conversations, which come, end and are deleted."""
+
+    seen: ClassVar[Counter[str]] = Counter()
+
+    @rule(
+        run_id=st.sampled_from(TALK_RUNS), talk=st.sampled_from(TALKS), title=st.booleans(),
+        key=st.sampled_from((None, None, "k")), follows=st.sampled_from((None, None, "", "r1", "r2")),
+    )  # fmt: skip
+    def create(self, run_id: str, talk: str, title: bool, key: str | None, follows: str | None) -> None:
+        records = (Record("run.accepted", "status", None, b"{}"), *([TITLED] if title else []))
+        hashed = "h" if key else None
+        new = NewRun(run_id, "t1", talk, f"{run_id}?", 60.0, "continue", 30.0, records, key, hashed, follows=follows)
+        self.saw(self.both("create", new))
+        self.clock.advance(1.0)
+
+    @rule(talk=st.sampled_from(TALKS), title=st.booleans(), ends=st.booleans())
+    def write(self, talk: str, title: bool, ends: bool) -> None:
+        for run in self.both("runs_of", "t1", talk, limit=1):
+            number = self.both("publisher_seq", run.run_id, "p") + 1
+            paid = OTHER._replace(money=Money(0, 7))
+            records = (paid, *([TITLED] if title else []), *([ENDS[1]] if ends else []))
+            (answer,) = self.both("append", [Write(run.run_id, None, run.last_seq, "p", number, records)])
+            self.seen[answer.outcome] += 1
+
+    @rule(talk=st.sampled_from(TALKS))
+    def delete(self, talk: str) -> None:
+        self.saw(self.both("delete_conversation", "t1", talk))
+
+    @rule()
+    def reopen(self) -> None:
+        self.both("close")
+        self.both("open")
+
+    def saw(self, answer: Any) -> None:
+        refused = isinstance(answer, tuple) and answer and isinstance(answer[0], type)
+        self.seen[answer[1][-1] if refused else type(answer).__name__] += 1
+
+    @invariant()
+    def all_is_the_same(self) -> None:
+        kept = [
+            [replace(one, place=0) for one in self.run_(log.conversations(tenant_id="t1"))]  # a place is each log's own
+            for log in (self.memory, self.sqlite, self.postgres)
+        ]
+        assert kept[0] == kept[1] == kept[2]
+        self.seen.update("titled" for one in kept[0] if one.title)
+        for talk in TALKS:
+            runs = self.both("runs_of", "t1", talk)
+            older = self.both("runs_of", "t1", talk, before=runs[0].run_id) if runs else []
+            assert older == runs[1:]
+        self.both("recent", tenant_id="t1")
+        self.both("heads", TALK_RUNS)
+        self.both("spent", "t1", 0)
+
+
+TALKED = {
+    "Created",
+    "tuple",
+    "committed",
+    "titled",
+    "conversation_busy",
+    "conversation_deleted",
+    "conversation_moved",
+}
+
+
+def test_all_logs_keep_the_same_conversations() -> None:
+    Talks.seen.clear()
+    few = settings(max_examples=15, stateful_step_count=30, deadline=None, derandomize=True, database=None)
+    run_state_machine_as_test(Talks, settings=few)
+    assert TALKED - Talks.seen.keys() == set(), Talks.seen

@@ -78,6 +78,8 @@ def parse(arguments: list[str], whole: bool) -> None:
         command, arguments = command.commands[arguments[0]], arguments[1:]
     if arguments == ["--help"]:
         return
+    if not arguments and getattr(command, "invoke_without_command", False):
+        return
     assert not hasattr(command, "commands"), f"there is no command {arguments[:1]}"
     try:
         command.make_context("headrace", list(arguments))

@@ -34,6 +34,7 @@ async def resumed(rig: Rig, parent: str, child: str) -> None:
         ResumeRun(),
         agents={spec.name for spec in rig.parts.team},
         run_id=child,
+        conversation_id=None,
         now=rig.clock.now(),
         default="continue",
         key=None,

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import replace
+from itertools import takewhile
 from typing import Literal
 
 from runtime.clock import ManualClock
 from runtime.errors import Busy, Conflict, InvalidRequest, NotFound, StoreUnavailable
-from runtime.events.catalog import RunCancelRequested
-from runtime.events.codec import encode
+from runtime.events.catalog import RunCancelRequested, TitleSet
+from runtime.events.codec import decode, encode
 from runtime.events.envelope import Draft, Record, Stored
-from runtime.log.log import TERMINAL_TYPES, Created, NewRun, Run
+from runtime.log.log import TERMINAL_TYPES, Conversation, Created, NewRun, Run
 
 
 class MemoryDoor:
@@ -27,6 +28,7 @@ class MemoryDoor:
         self.readers: dict[str, int] = {}
         self.closed = 0
         """Generators of ``follow`` that came to their ``finally``."""
+        self._deleted: set[str | None] = set()
         self._keys: dict[str, tuple[str, str | None]] = {}
         self._said: dict[str, set[str]] = {}
         self._news = asyncio.Condition()
@@ -41,6 +43,11 @@ class MemoryDoor:
         busy = [r for r in self.runs.values() if r.conversation_id == new.conversation_id and not r.terminal]
         if new.conversation_id is not None and busy:
             raise Conflict("The conversation has an unfinished run.", "conversation_busy")
+        if new.conversation_id in self._deleted:
+            raise Conflict("the conversation was deleted; begin another", "conversation_deleted")
+        members = self._members(new.tenant_id, new.conversation_id or "")
+        if new.follows is not None and new.follows != (members[-1].run_id if members else ""):
+            raise Conflict("another run has come first in this conversation", "conversation_moved")
         now = self.clock.now()
         self.runs[new.run_id] = Run(
             run_id=new.run_id,
@@ -74,6 +81,59 @@ class MemoryDoor:
     async def recent(self, *, tenant_id: str, limit: int) -> list[Run]:
         self._require_up()
         return [run for run in reversed(self.runs.values()) if run.tenant_id == tenant_id][:limit]
+
+    async def conversations(self, *, tenant_id: str, limit: int, before: int | None = None) -> list[Conversation]:
+        self._require_up()
+        named = {
+            run.conversation_id for run in self.runs.values() if run.conversation_id and run.tenant_id == tenant_id
+        }
+        found = [self._conversation(tenant_id, conversation_id) for conversation_id in named]
+        older = [one for one in found if before is None or one.place < before]
+        return sorted(older, key=lambda one: -one.place)[:limit]
+
+    async def conversation(self, tenant_id: str, conversation_id: str) -> Conversation | None:
+        self._require_up()
+        return self._conversation(tenant_id, conversation_id) if self._members(tenant_id, conversation_id) else None
+
+    async def runs_of(
+        self, tenant_id: str, conversation_id: str, *, limit: int, before: str | None = None
+    ) -> list[Run]:
+        self._require_up()
+        members = self._members(tenant_id, conversation_id)
+        older = takewhile(lambda run: run.run_id != before, members)
+        return list(older)[::-1][:limit]
+
+    async def delete_conversation(self, tenant_id: str, conversation_id: str) -> None:
+        self._require_up()
+        members = self._members(tenant_id, conversation_id)
+        if not members:
+            raise NotFound("no such conversation")
+        if any(not run.terminal for run in members):
+            raise Conflict("the conversation has an unfinished run", "conversation_busy")
+        for run in members:
+            del self.runs[run.run_id], self.events[run.run_id]
+        self._deleted.add(conversation_id)
+
+    def _members(self, tenant_id: str, conversation_id: str) -> list[Run]:
+        place = (tenant_id, conversation_id)
+        return [run for run in self.runs.values() if (run.tenant_id, run.conversation_id) == place]
+
+    def _conversation(self, tenant_id: str, conversation_id: str) -> Conversation:
+        members = self._members(tenant_id, conversation_id)
+        events = [stored for run in members for stored in self.events[run.run_id]]
+        title = next((decode(stored).event for stored in events if stored.type == "title.set"), None)
+        return Conversation(
+            tenant_id=tenant_id,
+            conversation_id=conversation_id,
+            title=title.title if isinstance(title, TitleSet) else None,
+            created_at=members[0].created_at,
+            updated_at=members[-1].created_at,
+            place=1 + list(self.runs).index(members[-1].run_id),
+            question=members[0].question,
+            runs=len(members),
+            reserved=sum(run.reserved for run in members),
+            spent=sum(run.spent for run in members),
+        )
 
     async def page(self, run_id: str, *, after: int, limit: int = 512, deltas: bool = True) -> list[Stored]:
         self._require_up()

@@ -101,7 +101,9 @@ async def test_a_resume_without_a_body_wishes_for_nothing(http: httpx2.AsyncClie
 
 async def test_wishes_take_the_place_of_what_was(http: httpx2.AsyncClient, door: MemoryDoor) -> None:
     parent = await failed_run(http, door, budget_usd=1, deadline_s=60)
-    same = accepted(door, await resume(http, parent))
+    first = await resume(http, parent)
+    same = accepted(door, first)
+    await door.publish(first, Draft(ev.RunCancelled(reason="user")))
     assert (same.limits.budget_usd, same.limits.deadline_s, same.grace_s) == (1, 60, 30)
     wishes = {"budget_usd": 2.5, "deadline_s": 5, "on_disconnect": "cancel", "grace_s": 0}
     other = await resume(http, parent, **wishes)
@@ -114,6 +116,7 @@ async def test_from_stage_and_an_edited_plan(http: httpx2.AsyncClient, door: Mem
     parent = await failed_run(http, door)
     again = await resume(http, parent, from_stage="t1")
     assert "stage.completed" not in [stored.type for stored in door.events[again]]
+    await door.publish(again, Draft(ev.RunCancelled(reason="user")))
     edited = await resume(http, parent, plan=two_steps(title="Write more", depends_on=["t1"]))
     plan = (await http.get(f"/v1/runs/{edited}")).json()["plan"]
     assert [(todo["title"], todo["status"]) for todo in plan] == [("Find", "completed"), ("Write more", "pending")]

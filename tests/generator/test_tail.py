@@ -70,8 +70,8 @@ class House:
         hub._committer.cancel()
         hub._feeds.close()
 
-    async def run(self, run_id: str = "r1") -> None:
-        await self.port.create(NewRun(run_id, "t1", None, "why?", 1e6, "continue", 30.0, (ACCEPTED,)))
+    async def run(self, run_id: str = "r1", *, conversation_id: str | None = None) -> None:
+        await self.port.create(NewRun(run_id, "t1", conversation_id, "why?", 1e6, "continue", 30.0, (ACCEPTED,)))
         await self.port.renew("e1", ttl_s=1e6)
         await self.port.claim(run_id, executor="e1")
 
@@ -331,6 +331,20 @@ async def test_a_tail_keeps_only_the_next_events_in_line() -> None:
     assert (tail.head, tail.after(9)) == (12, [])
     tail.advance(5)
     assert tail.head == 12
+
+
+@virtual_time
+async def test_a_reader_of_a_run_that_is_deleted_does_not_wait_for_ever() -> None:
+    async with a_house() as h:
+        await h.run(conversation_id="c")
+        await h.write(*[DELTA] * 599)
+        await h.write(COMPLETED)
+        async with aclosing(h.door.follow("r1", after=0, idle_s=1.0)) as batches:
+            assert len(await anext(batches)) < 601
+            await h.log.delete_conversation("t1", "c")
+            with pytest.raises(NotFound):
+                async with asyncio.timeout(60):
+                    await anext(batches)
 
 
 @virtual_time

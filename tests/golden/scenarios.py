@@ -155,7 +155,17 @@ async def resumed(rig: Rig) -> None:
     parent = fold_all(await rig.ended(RUN))
     wish, now = ResumeRun(), rig.clock.now()
     agents = frozenset(rig.parts.specs)
-    new = fork(parent, wish, agents=agents, run_id=RESUMED, now=now, default="continue", key=None, day_budget_usd=None)
+    new = fork(
+        parent,
+        wish,
+        agents=agents,
+        run_id=RESUMED,
+        conversation_id=None,
+        now=now,
+        default="continue",
+        key=None,
+        day_budget_usd=None,
+    )
     await rig.portal.create(replace(new, tenant_id="default"))
     assert await rig.begin(RESUMED)
     await rig.ended(RESUMED)

@@ -17,6 +17,7 @@ from runtime.bootstrap.store import build_log, build_reader
 from runtime.clock import SystemClock
 from runtime.config import Settings
 from runtime.errors import ConfigurationError, StoreUnavailable
+from runtime.log import postgres_schema
 from runtime.log.postgres import PostgresLog, PostgresReader
 from runtime.log.postgres_hints import PAYLOAD_BYTES, PostgresHints, PostgresNotifier, payloads
 from runtime.log.postgres_schema import MIGRATIONS, SCHEMA_VERSION, ensure_schema, migrate
@@ -159,15 +160,35 @@ async def test_empty_database_gets_its_tables_once_whoever_opens_it() -> None:
 
 async def test_migration_says_what_it_did() -> None:
     url = await shared_server().acreate_database()
-    assert "from nothing to version 0001" in await asyncio.to_thread(migrate, url)
+    assert "from nothing to version 0002" in await asyncio.to_thread(migrate, url)
     assert "already" in await asyncio.to_thread(migrate, url)
+
+
+async def test_conversations_of_the_first_version_are_there_after_the_upgrade(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = await shared_server().acreate_database()
+    with monkeypatch.context() as then:
+        then.setattr(postgres_schema, "SCHEMA_VERSION", "0001")
+        await asyncio.to_thread(migrate, url)
+    insert = (
+        "INSERT INTO headrace.runs (run_id, tenant_id, conversation_id, question, status, epoch, last_seq, created_at,"
+        " deadline_at, cancel_requested, on_disconnect, grace_s, takeovers) VALUES"
+        " ('r{n}', 't', {conversation}, '{n}?', 'failed', 1, 1, {n}, 60, false, 'continue', 30, 0)"
+    )
+    rows = [insert.format(n=n, conversation=c) for n, c in ((1, "'c'"), (2, "NULL"), (3, "'c'"))]
+    await shared_server().aexecute("; ".join(rows), database=url.rpartition("/")[2])
+    log = PostgresLog(url)
+    await log.open()
+    (found,) = await log.conversations(tenant_id="t")
+    assert (found.conversation_id, found.title, found.question, found.runs) == ("c", None, "1?", 2)
+    assert (found.created_at, found.updated_at) == (1.0, 3.0)
+    await log.close()
 
 
 def test_version_we_ask_for_is_the_newest_migration() -> None:
     assert ScriptDirectory(str(MIGRATIONS)).get_heads() == [SCHEMA_VERSION]
 
 
-@pytest.mark.parametrize("version", ["0002", "of something else"])
+@pytest.mark.parametrize("version", ["0003", "of something else"])
 async def test_tables_of_a_newer_headrace_are_refused_and_left_alone(url: str, version: str) -> None:
     name = url.rpartition("/")[2]
     await shared_server().aexecute(f"UPDATE headrace.schema_version SET version_num = '{version}'", database=name)

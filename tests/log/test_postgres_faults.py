@@ -389,6 +389,25 @@ async def test_parallel_creations_with_one_key_make_one_run() -> None:
         assert len(await one.recent(tenant_id="t")) == 1
 
 
+@pytest.mark.parametrize("first", ["create", "delete"])
+async def test_a_run_and_the_deletion_of_its_conversation_never_both_come_through(first: str) -> None:
+    """Both want the conversation's row; whoever waits for it sees what the other did."""
+    async with opened(await fresh_database()) as log:
+        for n in range(20):
+            await log.create(new(f"{n}a", conversation_id=f"c{n}"))
+            await log.append([Write(f"{n}a", None, 1, "p", 1, (Record("run.failed", "error", None, b"{}"),))])
+            work = [log.create(new(f"{n}b", conversation_id=f"c{n}")), log.delete_conversation("t", f"c{n}")]
+            made = await asyncio.gather(*(work if first == "create" else reversed(work)), return_exceptions=True)
+            (refused,) = [error for error in made if isinstance(error, Conflict)]
+            found = await log.conversation("t", f"c{n}")
+            if refused.reason == "conversation_busy":
+                assert found is not None
+                assert found.runs == 2
+            else:
+                assert refused.reason == "conversation_deleted"
+                assert (found, await log.get(f"{n}b"), await log.runs_of("t", f"c{n}")) == (None, None, [])
+
+
 async def test_parallel_creations_in_one_conversation_make_one_run() -> None:
     async with opened(await fresh_database()) as log:
         asked = [log.create(new(f"r{n}", conversation_id="c")) for n in range(12)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtime.clock import ManualClock
-from runtime.errors import ConfigurationError, StoreLocked, StoreUnavailable
+from runtime.errors import ConfigurationError, Conflict, StoreLocked, StoreUnavailable
 from runtime.events.envelope import Money, Record
 from runtime.log.log import Write
 from runtime.log.sqlite import SqliteLog, SqliteReader
@@ -205,14 +205,19 @@ def test_store_itself_refuses_a_second_terminal_event(path: Path) -> None:
     db.close()
 
 
-async def test_log_of_format_1_is_upgraded_and_goes_on(path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+async def test_log_of_an_older_format_is_upgraded_and_goes_on(path: Path, version: int) -> None:
     prepare(path)
-    schema = (Path(__file__).parents[1] / "golden" / "log_format_1.sql").read_text()
+    schema = (Path(__file__).parents[1] / "golden" / f"log_format_{version}.sql").read_text()
+    run = "run_id, tenant_id, conversation_id, question, status, epoch, last_seq, owner, created_at, deadline_at,"
+    insert = f"INSERT INTO runs (n, {run} cancel_requested, on_disconnect, grace_s, takeovers) VALUES"
     with sqlite3.connect(path) as db:
         db.executescript(schema)
         db.executescript(
-            f"INSERT INTO store VALUES (1, 0); PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version=1;"
-            "INSERT INTO runs VALUES (1, 'r1', 't1', NULL, 'why?', 'running', 1, 1, 'e0', 5.0, 65.0, 0, 'continue', 30, 0);"
+            f"INSERT INTO store (only, store_epoch) VALUES (1, 0); PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={version};"
+            f"{insert} (1, 'r1', 't1', NULL, 'why?', 'running', 1, 1, 'e0', 5.0, 65.0, 0, 'continue', 30, 0);"
+            f"{insert} (2, 'r2', 't1', 'c', 'how?', 'failed', 1, 1, 'e0', 6.0, 66.0, 0, 'continue', 30, 0);"
+            f"{insert} (3, 'r3', 't1', 'c', 'who?', 'running', 1, 1, 'e0', 7.0, 67.0, 0, 'continue', 30, 0);"
             "INSERT INTO events VALUES ('r1', 1, 0, 'run.accepted', 'status', NULL, x'7b7d');"
         )
     db.close()
@@ -225,4 +230,29 @@ async def test_log_of_format_1_is_upgraded_and_goes_on(path: Path) -> None:
     assert answer.outcome == "committed"
     assert [event.seq for event in await log.read("r1", after=0)] == [1, 2]
     assert await log.spent("t1", 0) == (500, 0)
+    (found,) = await log.conversations(tenant_id="t1")
+    assert (found.conversation_id, found.title, found.question, found.runs) == ("c", None, "how?", 2)
+    assert (found.created_at, found.updated_at) == (6.0, 7.0)
+    with pytest.raises(Conflict):
+        await log.create(new("r4", tenant_id="t1", conversation_id="c"))
     await log.close()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_upgraded_log_is_like_a_new_one(path: Path, version: int) -> None:
+    def made(old: str | None) -> tuple[set[tuple[str, ...]], set[tuple[str, ...]]]:
+        path.unlink(missing_ok=True)
+        prepare(path)
+        if old is not None:
+            with sqlite3.connect(path) as db:
+                db.executescript(f"{old}; PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={version};")
+            db.close()
+        db = open_for_writing(path)
+        names = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type IN ('table', 'index')")]
+        columns = {(name, *map(str, row[1:])) for name in names for row in db.execute(f"PRAGMA table_xinfo({name})")}
+        indexes = {(name, *map(str, row)) for name in names for row in db.execute(f"PRAGMA index_xinfo({name})")}
+        db.close()
+        return columns, indexes
+
+    old = (Path(__file__).parents[1] / "golden" / f"log_format_{version}.sql").read_text()
+    assert made(old) == made(None)

@@ -82,6 +82,11 @@ def answer(brief: Brief) -> str:
     return _joined(_remarks(reports), render(ordered, numbers), render_sources(numbers))
 
 
+def has_statements(brief: Brief) -> bool:
+    """Whether earlier stages found anything that can be said."""
+    return any(parse(finding.text).statements for finding in brief.findings)
+
+
 def _arranged(brief: Brief, reports: Reports) -> list[Statement]:
     asked = understand(brief.question)
     searched = [(finding, report) for finding, report in reports if report.statements]

@@ -16,7 +16,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 SOURCES = "Sources:"
-REMARK_STARTS = ("Nothing was found", "No sentence answers", "A search failed", "There are no documents")
+REMARK_STARTS = (
+    "Nothing was found",
+    "Nothing new was found",
+    "No sentence answers",
+    "A search failed",
+    "There are no documents",
+)
 """How lines begin that the engine says about itself and that later stages repeat."""
 
 _MARKS = re.compile(r"\s*((?:\[\d+\]\s*)+)[.;]?$")

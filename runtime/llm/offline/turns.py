@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runtime.errors import ModelRequestRejected
 from runtime.events.brief import Brief, parse
 from runtime.events.messages import Conversation
 from runtime.llm.client import ModelRequest
-from runtime.llm.offline import compose, guardrail, planning, tasks, titling
+from runtime.llm.offline import compose, followup, guardrail, planning, tasks, titling
 from runtime.llm.offline.arrange import topic_query
 from runtime.llm.offline.extract import Query, query_of
 from runtime.llm.offline.passages import SEARCH, gather
@@ -33,20 +33,29 @@ class Turn:
 
 def decide(request: ModelRequest) -> Turn:
     """The turn for ``request``. Raises ``ModelRequestRejected`` for an output schema of unknown shape only."""
-    at, brief = _brief_in(request.messages)
+    at, asked = _brief_in(request.messages)
+    brief = followup.completed(asked)
     match _role(request):
         case "planner":
             return _json(planning.plan(brief).model_dump(mode="json"))
         case "titler":
             return _json({"title": titling.title(brief.question)})
         case "guardrail":
-            verdict = guardrail.judge(brief.question)
+            verdict = guardrail.judge(asked.question)
+            if verdict.allowed:  # harmless words may complete a harmful question
+                verdict = guardrail.judge(brief.question)
             return _json({"allowed": verdict.allowed, "category": verdict.category, "reason": verdict.reason})
         case "research":
             return _research(request, brief, _is_over(request, at))
         case "analysis":
             return Turn(compose.analysis(brief))
-    return Turn(compose.answer(brief))
+    return Turn(_answer(brief, is_follow_up=brief is not asked))
+
+
+def _answer(brief: Brief, *, is_follow_up: bool) -> str:
+    """The answer; to a follow-up about which nothing was found, what was answered before says what it can."""
+    earlier = followup.answered_before(brief) if is_follow_up and not compose.has_statements(brief) else None
+    return compose.answer(brief if earlier is None else replace(brief, findings=(*brief.findings, earlier)))
 
 
 def _role(request: ModelRequest) -> str:

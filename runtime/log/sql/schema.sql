@@ -1,4 +1,4 @@
--- What Headrace keeps, in format 2 (FORMAT_VERSION in runtime/log/log.py; also in the file's user_version).
+-- What Headrace keeps, in format 3 (FORMAT_VERSION in runtime/log/log.py; also in the file's user_version).
 
 CREATE TABLE store (
     only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -37,6 +37,25 @@ CREATE INDEX runs_unfinished ON runs (owner) WHERE status IN ('accepted', 'runni
 
 CREATE UNIQUE INDEX one_unfinished_run_per_conversation ON runs (tenant_id, conversation_id)
     WHERE conversation_id IS NOT NULL AND status IN ('accepted', 'running', 'waiting');
+
+CREATE INDEX runs_of_conversation ON runs (tenant_id, conversation_id, n) WHERE conversation_id IS NOT NULL;
+
+CREATE TABLE conversations (
+    tenant_id TEXT NOT NULL,
+    conversation_id TEXT NOT NULL,
+    title TEXT,
+    created_at REAL NOT NULL,
+    updated_at REAL NOT NULL,
+    place INTEGER NOT NULL,                   -- n of its newest run
+    deleted INTEGER NOT NULL DEFAULT 0,       -- 1: its id is not used again
+    PRIMARY KEY (tenant_id, conversation_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX conversations_by_place ON conversations (tenant_id, place) WHERE NOT deleted;
+
+CREATE TABLE deleted_runs (                   -- whose ids are not used again
+    run_id TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE events (
     run_id TEXT NOT NULL,

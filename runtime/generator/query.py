@@ -1,0 +1,44 @@
+"""The query string's pages: how many, and before which one. Refused with 400 ``invalid_query`` when it is malformed."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from starlette.requests import Request
+
+from runtime.generator.problems import Refusal
+from runtime.ids import is_run_id
+
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
+_PLACE: Final = re.compile(r"[1-9][0-9]{0,17}")
+
+
+def limit_of(request: Request, *, default: int, most: int) -> int:
+    """How many are wanted."""
+    given = request.query_params.getlist("limit")
+    if not given:
+        return default
+    if len(given) > 1 or not _NUMBER.fullmatch(given[0]) or not 1 <= int(given[0]) <= most:
+        raise Refusal(400, "invalid_query", f"limit is given once, as a number from 1 to {most}.")
+    return int(given[0])
+
+
+def place_before(request: Request) -> int | None:
+    """The place in a list that the page comes before."""
+    given = request.query_params.getlist("before")
+    if not given:
+        return None
+    if len(given) > 1 or not _PLACE.fullmatch(given[0]):
+        raise Refusal(400, "invalid_query", "before is given once, as next_before of the page before.")
+    return int(given[0])
+
+
+def run_before(request: Request) -> str | None:
+    """The run that the page comes before."""
+    given = request.query_params.getlist("before")
+    if not given:
+        return None
+    if len(given) > 1 or not is_run_id(given[0]):
+        raise Refusal(400, "invalid_query", "before is given once, as next_before of the page before.")
+    return given[0]
