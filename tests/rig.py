@@ -165,7 +165,7 @@ class Rig:
         self.parts = replace(
             parts,
             specs=specs,
-            registry=Registry(tools) if tools else parts.registry,
+            registry=Registry((*parts.registry.all(), *tools)),
             hooks=Hooks((*parts.hooks.hooks, *hooks)),
         )
         self.log: Log = log or MemoryLog(self.clock)
