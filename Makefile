@@ -52,8 +52,8 @@ FULL := SEEDS=50000 CUTS=2000 REPEATS=20 STORM_KILLS=80 STORM_EACH_POINT=20 STOR
         ROUNDS=20 OUTAGES=30/5/20 BLACKHOLE_S=60 READERS=100 RUNS=10
 
 test-full: setup setup-local ## everything, with the long fault storms; writes docs/guarantees.md
-	HEADRACE_REPORT=$(CURDIR)/.headrace-report.jsonl env $(FULL) $(BIN)/python -m pytest -s --timeout=10800 $(TESTS)
-	$(BIN)/python -m tests.faults.report .headrace-report.jsonl > docs/guarantees.md
+	HEADRACE_REPORT=$(CURDIR)/docs/guarantees.jsonl HEADRACE_COMMIT=$$(git rev-parse --short HEAD) env $(FULL) $(BIN)/python -m pytest -s --timeout=10800 $(TESTS)
+	$(BIN)/python -m tests.faults.report docs/guarantees.jsonl > docs/guarantees.md
 
 check: setup ## lint, format, strict types, import contracts
 	$(BIN)/ruff check .

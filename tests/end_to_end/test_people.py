@@ -145,7 +145,9 @@ def test_a_wide_plan_and_a_single_step_run_on_the_same_system_and_the_tool_call_
     assert state["budget"]["spent_usd"] == state["usage"]["cost_usd"] == 0.0, "a script costs nothing, and says so"
     assert state["usage"]["output_tokens"] > 0
     log = person.log(wide)
-    assert [e["data"]["arguments"]["place"] for e in log if e["type"] == "tool.called"] == list("124578"), "3 and 6 met the limit"
+    assert [e["data"]["arguments"]["place"] for e in log if e["type"] == "tool.called"] == list("124578"), (
+        "3 and 6 met the limit"
+    )
     assert len(person.see(single)["plan"]) == 1
 
 

@@ -1,7 +1,8 @@
 """What the fault tests showed, as rows; ``docs/guarantees.md`` is made of them.
 
-A test calls ``record``; it prints the row and, when ``HEADRACE_REPORT`` names a file, appends it there as a line of JSON.
-``python -m tests.faults.report FILE > docs/guarantees.md`` writes the table.
+A test calls ``record``; it prints the row and, when ``HEADRACE_REPORT`` names a file, appends it there as a line of JSON, with
+the commit that ``HEADRACE_COMMIT`` names. ``python -m tests.faults.report FILE > docs/guarantees.md`` writes the table. The long
+tier takes longer than a working session, so its rows are kept in ``docs/guarantees.jsonl`` and gathered part by part.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from typing import Any
 def record(*, promise: str, what: str, n: int, violations: int, seed: int | None = None, floor: str = "") -> None:
     """One row: so many trials of ``what`` for ``promise``, so many violations; ``floor``: what else was reached."""
     at = time.strftime("%Y-%m-%d", time.gmtime())
-    row = dict(promise=promise, what=what, n=n, violations=violations, seed=seed, floor=floor, at=at)
+    commit = os.environ.get("HEADRACE_COMMIT", "")
+    row = dict(promise=promise, what=what, n=n, violations=violations, seed=seed, floor=floor, at=at, commit=commit)
     print(f"{promise}: {what}: {violations} violations in {n} ({bound(n, violations)}); seed {seed}; {floor}")
     if path := os.environ.get("HEADRACE_REPORT"):
         with Path(path).open("a") as file:
@@ -34,8 +36,8 @@ def bound(n: int, violations: int) -> str:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The document: one line for the latest row of each kind, the machine, the date and how to read it."""
-    rows = list({(row["promise"], row["what"]): row for row in rows}.values())
+    """The document: one line for each kind as it was last measured, the machine, the date and how to read it."""
+    rows = _latest(rows)
     machine = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
     days = sorted({row["at"] for row in rows})
     head = (
@@ -44,15 +46,27 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         f"Measured {' to '.join(days[:1] + days[1:][-1:]) or 'never'} on {machine}, "
         f"Python {platform.python_version()}.\n"
         "The bound is the rule of three: no violation in *n* independent trials puts the rate below 3/*n* with 95 % "
-        "confidence.\n\n"
-        "| Promise | What was done | Trials | Violations | Bound on the rate | Seed | Also |\n"
-        "|---|---|---:|---:|---|---:|---|\n"
+        "confidence. Each row says at which commit it was measured.\n\n"
+        "| Promise | What was done | Trials | Violations | Bound on the rate | Seed | Also | Commit |\n"
+        "|---|---|---:|---:|---|---:|---|---|\n"
     )
     return head + "".join(
         f"| {r['promise']} | {r['what']} | {r['n']} | {r['violations']} | {bound(r['n'], r['violations'])} "
-        f"| {'' if r['seed'] is None else r['seed']} | {r['floor']} |\n"
+        f"| {'' if r['seed'] is None else r['seed']} | {r['floor']} | {r.get('commit', '')} |\n"
         for r in sorted(rows, key=lambda r: (_number(r["promise"]), r["what"]))
     )
+
+
+def _latest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each kind the rows of its last commit as one, repeats summed up."""
+    kinds: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        kind = row["promise"], row["what"]
+        before = kinds.get(kind)
+        if before is not None and before.get("commit") == row.get("commit"):
+            row = row | {name: before[name] + row[name] for name in ("n", "violations")}
+        kinds[kind] = row
+    return list(kinds.values())
 
 
 def _number(promise: str) -> int:

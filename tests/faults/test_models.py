@@ -23,6 +23,7 @@ from runtime.tools.tool import tool
 from tests.checker import check_run
 from tests.fakes import messages_assistant as assistant
 from tests.fakes.messages_faults import MATRIX
+from tests.faults.report import record
 from tests.faults.stage import Stage, stage
 
 REPEATS = int(os.environ.get("REPEATS", "3"))
@@ -112,11 +113,15 @@ tally: Counter[str] = Counter()
 
 @pytest.fixture(scope="module", autouse=True)
 def report(request: pytest.FixtureRequest) -> Iterator[None]:
+    failed = request.session.testsfailed
     yield
     capture = request.config.pluginmanager.getplugin("capturemanager")
     figures = f"{tally['cases']} cases of {len(CASES)} faults, {tally['recoveries']} recoveries, {tally['calls']} calls"
     with capture.global_and_fixture_disabled():
         print(f"\nmodel faults: {figures}; SEED={SEED} REPEATS={REPEATS}")
+        wrong = request.session.testsfailed - failed
+        what = f"{len(CASES)} faults of models, each with one classification"
+        record(promise="P5, P7", what=what, n=tally["cases"], violations=wrong, seed=SEED, floor=figures)
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def test_a_fence_removed(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(run, last, free, *day)
 
     monkeypatch.setattr(memory_module, "decide", unfenced)
-    monkeypatch.setattr(sequencer_module, "refusal", lambda head, item, *, cancel: None if head else "unknown_run")
+    monkeypatch.setattr(sequencer_module, "refusal", lambda head, item, **_: None if head else "unknown_run")
     red_within(SEEDS, {"grammar", "calls", "text", "effects"}, "fence removed")
 
 

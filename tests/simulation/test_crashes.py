@@ -1,4 +1,5 @@
-"""Seeded storms over whole runs, as many seeds as fit two minutes of two cores; ``SEEDS=50000`` for the long tier.
+"""Seeded storms over whole runs, as many seeds as fit two minutes of two cores; ``SEEDS=50000`` for the long tier,
+also in parts: ``FIRST_SEED=25000 SEEDS=25000``.
 
 Afterwards every run has exactly one terminal event and it is the last, its log is in the grammar, no completed model turn
 was paid twice, no ``at_most_once`` tool ran twice, no budget was exceeded, and what readers saw is the log, byte for byte.
@@ -29,7 +30,8 @@ COMPLETED_FLOOR = 0.85
 def seeds() -> list[int]:
     if "SEED" in os.environ:
         return [int(os.environ["SEED"])]
-    return list(range(int(os.environ.get("SEEDS", CI_SEEDS))))
+    first = int(os.environ.get("FIRST_SEED", "0"))
+    return list(range(first, first + int(os.environ.get("SEEDS", CI_SEEDS))))
 
 
 def survive(numbers: list[int]) -> None:
@@ -49,7 +51,8 @@ def survive(numbers: list[int]) -> None:
     print(f"seeds {numbers[0]} to {numbers[-1]}: {len(failures)} failing")
     print(f"ends: {dict(ends)}; {events} events, {segments} reader segments, {effects} effects; {dict(happened)}")
     runs = ends.total()
-    record(promise="P4, P5, P7, P9", what="simulated storms", n=len(numbers), violations=len(failures), seed=numbers[0])
+    what = f"simulated storms, seeds {numbers[0]} to {numbers[-1]}"
+    record(promise="P4, P5, P7, P9", what=what, n=len(numbers), violations=len(failures), seed=numbers[0])
     assert not failures, "\n\n".join(failures[:5])
     if len(numbers) >= 100:
         assert ends["run.completed"] > COMPLETED_FLOOR * runs, ends
