@@ -9,12 +9,10 @@ from typing import Any
 
 import runtime.errors as errors
 from runtime import failpoints
-from runtime.agents.request import STAGE_LEASE_S, PersonSaid
+from runtime.agents.request import STAGE_LEASE_S
 from runtime.events import catalog as ev
 from runtime.events.conversations import conversations, withdrawal
-from runtime.events.fingerprint import fingerprint
 from runtime.events.fold import RunState
-from runtime.events.people_events import ANSWER_WITHIN_S
 from runtime.executor.book import RunBook
 from runtime.executor.decide import (
     AskForPlan,
@@ -31,6 +29,7 @@ from runtime.executor.decide import (
     failure,
 )
 from runtime.executor.parking import Parking
+from runtime.executor.people import Messenger, gives_up_at, plan_question, waiting
 from runtime.executor.race import unless
 from runtime.executor.stage import StageDriver, StageTools, say_unknown_outcomes, withdraw
 from runtime.log.log import LogReader, Run
@@ -79,8 +78,7 @@ class RunDriver:
         self._begun = False
         self._planned = False
         self._losses = 0
-        self._told: set[tuple[str, str]] = set()
-        """Which stage's agent was told which of the things people said."""
+        self._messenger = Messenger(tools.stages.agents)
         self.cancelled = asyncio.Event()
         """Set when a cancel request stands."""
         self.news = asyncio.Event()
@@ -114,7 +112,7 @@ class RunDriver:
             state = await self._book.refresh()
             now = self._tools.stages.clock.now()
             self._parked.release(now)
-            await self._pass_on(state)
+            await self._messenger.pass_on(state, self._stages)
             command = self._decide(state, now)
             match command:
                 case Done():
@@ -125,7 +123,7 @@ class RunDriver:
                 case MakePlan():
                     await self._plan(state)
                 case AskForPlan():
-                    await self._ask_for_plan(state)
+                    await self._emitter().commit(plan_question(state, now=now))
                 case Revise(plan=plan, reason=reason):
                     await self._emitter().commit(ev.PlanRevised(plan=plan, reason=reason))
                 case RunStages(stages=stages):
@@ -198,47 +196,13 @@ class RunDriver:
 
         False: a person has said something meanwhile.
         """
-        asked = state.open_approvals()
-        expiries = [approval.requested.expires_at for approval in asked.values()]
-        until, reason = self._parked.next(min(expiries, default=state.deadline_at))
-        if asked and not self._parked:
-            reason = "; ".join(approval.requested.what for approval in asked.values())
-        waiting = ev.RunWaiting(reason=reason, until=until, approvals=tuple(asked))
+        until, reason = self._parked.next(gives_up_at(state))
         try:
-            await self._emitter().commit(waiting, wake_at=until, unless_said_after=state.last_seq)
+            await self._emitter().commit(waiting(state, until, reason), wake_at=until, unless_said_after=state.last_seq)
         except errors.InputPending:
             return False
         self._tools.stages.counts.add("run.waiting")
         return True
-
-    async def _ask_for_plan(self, state: RunState) -> None:
-        """Ask a person to approve exactly this plan."""
-        assert state.plan is not None  # decide() has planned before
-        titles = ", ".join(todo.title for todo in state.plan.todos)
-        await self._emitter().commit(
-            ev.ApprovalRequested(
-                approval="plan",
-                kind="plan",
-                what=f"Approve the plan: {titles}",
-                arguments_hash=fingerprint(state.plan.model_dump(mode="json")),
-                expires_at=self._tools.stages.clock.now() + ANSWER_WITHIN_S,
-            )
-        )
-
-    async def _pass_on(self, state: RunState) -> None:
-        """Tell the agents at work what people have said to their stages; who is not reached hears it with its next dispatch."""
-        for stage in self._stages:
-            said = [one for one in state.messages_for(stage) if (stage, one.input) not in self._told]
-            if not said:
-                continue
-            agent = self._tools.stages.agents[state.stages[stage].todo.agent]
-            try:
-                async with asyncio.timeout(STOP_WITHIN_S):
-                    await agent.say(state.run_id, stage, [PersonSaid(one.input, one.text) for one in said])
-            except (errors.HeadraceError, TimeoutError) as error:
-                _log.warning("run %s stage %s was not told what a person said: %r", state.run_id, stage, error)
-            else:
-                self._told |= {(stage, one.input) for one in said}
 
     async def _skip(self, stage: Stage, reason: str) -> None:
         """End a stage that a person does not want: a higher dispatch shuts out whoever works on it."""

@@ -73,7 +73,7 @@ async def test_a_run_waits_for_hours_over_restarts_and_its_deadline_stands_still
 @virtual_time
 async def test_a_run_nobody_answers_expires_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ANSWER_WITHIN_S == 7 * 24 * 3600
-    monkeypatch.setattr("runtime.executor.run.ANSWER_WITHIN_S", LONG_S)
+    monkeypatch.setattr("runtime.executor.people.ANSWER_WITHIN_S", LONG_S)
     async with running() as rig:
         await rig.ask(approve_plan=True)
         asked = await asks(rig)
