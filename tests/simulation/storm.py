@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,11 @@ import orjson
 
 from runtime import failpoints
 from runtime.errors import Busy, HeadraceError, StoreUnavailable
+from runtime.events.codec import decode
 from runtime.events.envelope import Stored
+from runtime.events.fold import RunState, fold_all
 from runtime.executor.executor import Executor
+from runtime.generator.problems import Refusal
 from runtime.generator.tail import LogDoor
 from runtime.log.log import TERMINAL_TYPES, Created, Lease, NewRun, Run, Write, Written
 from runtime.log.memory import MemoryLog
@@ -165,6 +169,8 @@ class Simulation:
         await self.door.start()
         keeper = asyncio.create_task(self._keep())
         asked = [self._behind(self._ask(f"r{n}")) for n in range(RUNS)]
+        for n in range(RUNS):
+            self._behind(self._talk(f"r{n}"))
         readers = [self._behind(self._read(f"r{n}")) for n in range(RUNS)]
         try:
             await self._storm()
@@ -188,16 +194,45 @@ class Simulation:
 
     async def _ask(self, run_id: str) -> None:
         """As a client: the same key again until there is an answer. Some come in the middle of the storm."""
-        budget = self.chance.choice(BUDGETS)
+        budget, approve = self.chance.choice(BUDGETS), self.chance.random() < 0.3
         await self.clock.sleep(0.0 if run_id == "r0" else self.chance.choice([0.0, 0.0, 5.0, 20.0]))
         while True:
             try:
-                await self.rig.ask(run_id, question=f"Why {run_id}?", begin=False, budget=budget, key=f"key {run_id}")
+                question, key = f"Why {run_id}?", f"key {run_id}"
+                await self.rig.ask(run_id, question=question, begin=False, budget=budget, key=key, approve_plan=approve)
                 break
             except StoreUnavailable:
                 await self.clock.sleep(0.5)
         if self.rig.executors:
             await asyncio.gather(self.rig.begin(run_id), return_exceptions=True)
+
+    async def _talk(self, run_id: str) -> None:
+        """A person who answers whatever is asked, sooner or later, and says something now and then, through any outage."""
+        for number in count():
+            await self.clock.sleep(self.chance.choice([1.0, 4.0, 15.0]))
+            state = fold_all([decode(stored) for stored in self.rig.truth._events.get(run_id, ())])
+            body = self._something_to_say(state)
+            if state.terminal or body is None:
+                continue
+            try:
+                await self.rig.say(run_id, name=f"{run_id}-{number}", **body)
+                self.outcome.happened[f"said: {body['type']}"] += 1
+            except (HeadraceError, Refusal) as error:
+                self.outcome.happened[f"not said: {error.code}"] += 1
+
+    def _something_to_say(self, state: RunState) -> dict[str, object] | None:
+        asked = next(iter(state.open_approvals().items()), None)
+        if asked is not None:
+            name, approval = asked
+            approved = self.chance.random() < 0.95
+            hash_ = approval.requested.arguments_hash
+            return {"type": "approve", "approval": name, "arguments_hash": hash_, "approved": approved}
+        match self.chance.randrange(8):
+            case 0:
+                return {"type": "message", "text": "Keep it short."}
+            case 1 if len(state.stages) > 1:
+                return {"type": "cancel_stage", "stage": self.chance.choice(sorted(state.stages))}
+        return None
 
     async def _read(self, run_id: str) -> None:
         """A reader that leaves and comes back at random, always with the id of its last event."""

@@ -59,6 +59,7 @@ def survive(numbers: list[int]) -> None:
         assert {f"lost at {point}" for point in POINTS} <= happened.keys(), "every failpoint was met"
         assert all(happened[f"{call} {when}"] for call in ("append", "claim", "renew") for when in ("before", "after"))
         assert happened["parked"] > 0
+        assert all(happened[f"said: {what}"] for what in ("approve", "message", "cancel_stage"))
         assert effects > 0
 
 
