@@ -39,6 +39,10 @@ class StageState:
     skipped: ev.StageSkipped | None = None
     citations: tuple[ev.CitationAdded, ...] = ()
 
+    @property
+    def ended(self) -> bool:
+        return self.status in ("completed", "failed", "skipped")
+
 
 @dataclass(frozen=True, slots=True)
 class Approval:

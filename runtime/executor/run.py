@@ -211,14 +211,18 @@ class RunDriver:
             await self._tell(todo.agent, self._tools.stages.agents[todo.agent].cancel(self._run.run_id, todo.id))
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        known = (await self._book.refresh()).stages[todo.id]
-        emitter = self._emitter(stage=todo.id, agent=todo.agent, dispatch=known.dispatch + 1)
-        if known.status != "pending":
-            await emitter.commit(ev.StageDispatched(dispatch=known.dispatch + 1, lease_s=STAGE_LEASE_S))
-            transcript = (await self._book.refresh()).stages[todo.id].transcript
-            await say_unknown_outcomes(emitter, transcript)
-            await withdraw(emitter, transcript, "cancelled")
-        await emitter.commit(ev.StageSkipped(todo=todo.id, title=todo.title, reason=reason))
+        await self._tools.stages.publisher.settled(self._run.run_id)  # it may have ended in this very moment
+        async with self._book.changing:
+            known = (await self._book.refresh()).stages[todo.id]
+            if known.ended:
+                return
+            emitter = self._emitter(stage=todo.id, agent=todo.agent, dispatch=known.dispatch + 1)
+            if known.status != "pending":
+                await emitter.commit(ev.StageDispatched(dispatch=known.dispatch + 1, lease_s=STAGE_LEASE_S))
+                transcript = (await self._book.refresh()).stages[todo.id].transcript
+                await say_unknown_outcomes(emitter, transcript)
+                await withdraw(emitter, transcript, "cancelled")
+            await emitter.commit(ev.StageSkipped(todo=todo.id, title=todo.title, reason=reason))
         self._tools.stages.counts.add("stage.skipped")
 
     async def _plan(self, state: RunState) -> None:

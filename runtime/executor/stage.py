@@ -101,11 +101,10 @@ class StageDriver:
         state = await self._book.refresh()
         known = state.stages[self._id]
         joining = await self._join(state) if known.status == "pending" else Together(known.context)
-        if not isinstance(joining, Together):
-            await self._leave_out(joining)
-            return
         dispatch, transcript, tools_off = known.dispatch + 1, known.transcript, False
-        emitter = await self._dispatch(dispatch, first=known.status == "pending", context=joining.context)
+        emitter = await self._begin(joining, dispatch, first=known.status == "pending")
+        if emitter is None:
+            return
         state = await self._book.refresh()
         result = answered_result(state, self._id)  # its agent was done before a hook asked a person
         if result is None and dispatch > 1:  # an earlier dispatch of this very owner may have left a turn open
@@ -136,6 +135,17 @@ class StageDriver:
                 failure = Failure(error.reason, error.message, error.attempts)
             state = await self._book.refresh()
         await self._conclude(emitter, state, result, failure)
+
+    async def _begin(self, joining: Joining, dispatch: int, *, first: bool) -> Emitter | None:
+        """Dispatch the stage, or leave it out; None when there is nothing to be done."""
+        async with self._book.changing:
+            stage = (await self._book.refresh()).stages.get(self._id)
+            if stage is None or stage.ended:  # a hook, or a person, has just taken it out
+                return None
+            if isinstance(joining, Together):
+                return await self._dispatch(dispatch, first=first, context=joining.context)
+            await self._leave_out(joining)
+            return None
 
     def _emitter(self, dispatch: int | None) -> Emitter:
         lane = self._tools.publisher.lane(self._book.state.run_id, self._epoch, stage=self._id, dispatch=dispatch)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from runtime.errors import Conflict
-from runtime.events.codec import decode
+from runtime.events.catalog import InputReceived
+from runtime.events.codec import decode, encode
+from runtime.events.envelope import Draft
 from runtime.events.fingerprint import fingerprint
 from runtime.events.people_events import ANSWER_WITHIN_S
+from runtime.log.log import Write, Written
 from runtime.pipeline.hooks import Ask, Continue, Decision, Finished
 from runtime.tools.people import ask_person
 from runtime.tools.tool import tool
@@ -184,6 +188,32 @@ async def test_a_step_that_has_not_begun_can_be_cancelled_and_the_rest_is_told()
     assert not [e for e in log if e.stage == "weigh" and e.event.type.startswith("turn.")]
     (asked,) = [r for r in rig.model.requests if r.agent == "writing"]
     assert "This step was not run: cancelled by a person" in asked.messages[0].text()
+
+
+@virtual_time
+async def test_a_step_that_ends_in_the_moment_it_is_cancelled_stays_as_it_ended() -> None:
+    """The request stands in the log before the end, which is on its way: found by the simulation."""
+    async with running() as rig:
+        commit, request = rig.truth.append, InputReceived(input="i", kind="cancel_stage", text="")
+
+        async def append(writes: Sequence[Write]) -> list[Written]:
+            if not rig.blown["said"] and any(r.type == "stage.completed" for write in writes for r in write.records):
+                rig.blown["said"] += 1
+                record = encode(Draft(request, stage="find"), "r1", rig.clock.now())
+                run = await rig.truth.get("r1")
+                assert run is not None
+                await commit([Write("r1", None, run.last_seq, "said-i", 1, (record,))])
+                await rig.executors[0].nudge("r1")
+                await rig.clock.sleep(0.1)  # the owner looks, and sees the request but not the end
+            return await commit(writes)
+
+        rig.truth.append = append  # type: ignore[method-assign]
+        await rig.ask()
+        log = await rig.ended()
+    assert rig.blown["said"] == 1
+    assert "stage.skipped" not in types(log)
+    assert types(log).count("stage.dispatched") == 3
+    assert log[-1].event.type == "run.completed"
 
 
 # --- a hook that asks ------------------------------------------------------------------------------------------------
