@@ -64,7 +64,7 @@ def _made() -> frozenset[str]:
 
 def _values() -> tuple[type[BaseModel], ...]:
     own = (catalog.RunInput, catalog.Limits, catalog.StageOutput, catalog.ResumeHint)
-    blocks = get_args(get_args(messages.ContentBlock)[0])
+    blocks = [get_args(tagged)[0] for tagged in get_args(get_args(messages.ContentBlock)[0])]
     return (*own, plan.Plan, plan.Todo, messages.Usage, *blocks)
 
 

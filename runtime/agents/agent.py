@@ -125,6 +125,7 @@ class Agent:
                 system=rung.instructions,
                 messages=(*first, *messages),
                 output_schema=request.schema,
+                options=self._tools.spec.options,
                 max_tokens=self._tools.spec.max_tokens,
                 agent=self.name,
                 turn=turn,

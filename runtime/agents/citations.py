@@ -36,6 +36,11 @@ def highest_in(text: str) -> int:
     return max((int(m[1]) for m in _HEADER.finditer(text)), default=0)
 
 
+def highest_in_words(text: str) -> int:
+    """The highest mark a text uses; 0 when it uses none."""
+    return max((int(mark) for mark in _MARK.findall(text) if len(mark) < 6), default=0)
+
+
 def passages(conversation: Conversation) -> dict[str, Source]:
     """Every passage the tools have shown, by its mark."""
     found: dict[str, Source] = {}
@@ -89,4 +94,4 @@ def _statement(text: str, mark: str) -> str:
 
 def _tool_texts(conversation: Conversation) -> list[str]:
     blocks = (block for message in conversation for block in message.content)
-    return [block.content for block in blocks if isinstance(block, ToolResultBlock) and not block.is_error]
+    return [block.text() for block in blocks if isinstance(block, ToolResultBlock) and not block.is_error]

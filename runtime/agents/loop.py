@@ -6,7 +6,8 @@ The conversation is never held apart from the log: the loop advances :class:`Tra
 from __future__ import annotations
 
 import runtime.errors as errors
-from runtime.agents.citations import citations_of
+from runtime.agents.citations import citations_of, highest_in_words, highest_mark
+from runtime.agents.provider_citations import provider_citations
 from runtime.agents.request import StageRequest, StageResult
 from runtime.agents.tool_calls import LoopTools as LoopTools
 from runtime.agents.tool_calls import StageRecord, ToolCalls
@@ -85,11 +86,19 @@ class StageLoop:
             system=rung.instructions,
             messages=_merged((*self._first, *messages)),
             tools=tuple(ToolSpec(tool.name, tool.description, tool.input_schema) for tool in tools),
-            tool_choice="none" if self._request.tools_off or (tools and not offered) else None,
+            tool_choice=self._tool_choice(tools_off=bool(tools and not offered)),
+            server_tools=self._spec.server_tools,
+            options=self._spec.options,
             max_tokens=self._spec.max_tokens,
             agent=self._spec.name,
             turn=turn,
         )
+
+    def _tool_choice(self, *, tools_off: bool) -> str | None:
+        if self._request.tools_off or tools_off:
+            return "none"
+        # Only at first: a model that must call a tool can never answer.
+        return None if self._record.transcript.done else self._spec.options.tool_choice
 
     async def _answer_open_calls(self) -> None:
         """Run the last turn's unanswered tool calls, as many as the limit allows. Raises ToolCallLimitReached."""
@@ -109,7 +118,10 @@ class StageLoop:
     async def _finish(self) -> StageResult:
         transcript, emitter = self._record.transcript, self._record.emitter
         text = transcript.text()
-        for citation in citations_of(text, transcript.messages(), self._request.sources):
+        messages = transcript.messages()
+        highest = max(highest_mark(messages), highest_in_words(text))
+        own = provider_citations(transcript.done[-1].content, highest)
+        for citation in (*citations_of(text, messages, self._request.sources), *own):
             await emitter.emit(citation)
         await emitter.drain()
         partial = self._request.tools_off or transcript.stop_reason == "max_tokens"

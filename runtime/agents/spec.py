@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from runtime.events.plan import Identifier
+from runtime.llm.options import ModelOptions, ServerTool
 
 
 class AgentSpec(BaseModel):
@@ -32,5 +33,14 @@ class AgentSpec(BaseModel):
     max_turns: Annotated[int, Field(ge=1, le=200)] = 40
     max_tokens: Annotated[int, Field(ge=1, le=200_000)] = 4096
     """Output tokens of one turn."""
+    options: ModelOptions = ModelOptions()
+    """How its models are asked: thinking, choice of tools, and the like."""
+    server_tools: tuple[ServerTool, ...] = ()
+    """Tools that the provider runs itself; only ``anthropic`` models have them."""
     timeout_s: Annotated[float, Field(gt=0)] = 600.0
     """Of one stage, or of one planning call."""
+
+    @model_validator(mode="after")
+    def _check_options(self) -> Self:
+        self.options.check_room(self.max_tokens)
+        return self

@@ -25,7 +25,7 @@ from runtime.events.messages import Conversation
 from runtime.events.transcript import Transcript, advance
 from runtime.llm.client import Completed, ModelClient, ModelRequest
 from runtime.llm.pricing import LIST_PRICES, PriceTable
-from runtime.llm.request import request_bytes
+from runtime.llm.request_size import server_tool_uses, size_bound
 from runtime.recovery.alarm import Alarms
 from runtime.recovery.breaker import Breaker, Breakers
 from runtime.recovery.policy import FallBack, Jitter, Park, Retry, RetryPolicy, trips_breaker
@@ -159,7 +159,8 @@ class _Turn:
         request = self._request_for(self._rung, self._transcript.messages(), turn)
         prices, reserved = self._tools.prices, 0.0
         if prices.knows(request.model):
-            reserved = prices.worst_case_usd(request.model, request_bytes(request), request.max_tokens)
+            size, uses = await size_bound(self._rung.client, request), server_tool_uses(request)
+            reserved = prices.worst_case_usd(request.model, size, request.max_tokens, uses)
         announced = ev.TurnStarted(model=self._rung.name, request_hash=_hash(request), reserved_cost_usd=reserved)
         (started,) = await self._emitter.commit(announced, turn=turn, attempt=attempt)
         self._transcript = advance(self._transcript, started, turn, attempt)
@@ -273,5 +274,6 @@ class _Turn:
 def _hash(request: ModelRequest) -> str:
     """A short fingerprint of what the model is asked, to compare runs by."""
     parts = [request.model, request.system, *(m.model_dump_json() for m in request.messages), request.tool_choice or ""]
+    parts += [*request.server_tools, request.options.model_dump_json()]
     parts += [orjson.dumps(spec.input_schema, option=orjson.OPT_SORT_KEYS).decode() for spec in request.tools]
     return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
