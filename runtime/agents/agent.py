@@ -7,6 +7,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 import runtime.errors as errors
+from runtime.agents.attachments import first_message
 from runtime.agents.loop import LoopTools, StageLoop
 from runtime.agents.request import (
     STAGE_LEASE_S,
@@ -17,8 +18,8 @@ from runtime.agents.request import (
     StageResult,
 )
 from runtime.agents.turn import Rung, take_turn
-from runtime.events.brief import render
-from runtime.events.messages import Conversation, user
+from runtime.events.attachments import takes_attachments
+from runtime.events.messages import Conversation
 from runtime.llm.client import ModelRequest
 from runtime.log.publisher import Lane, Publisher
 from runtime.stream.chain import Chain
@@ -117,13 +118,12 @@ class Agent:
             raise errors.StageFailed(f"{self.name} took longer than {limit:g} s", "stage_timeout", 1, True) from error
 
     async def _planning(self, request: PlanningRequest, emitter: Emitter) -> PlanningResult:
-        first = (user(render(request.brief)),)
-
         def request_for(rung: Rung, messages: Conversation, turn: int) -> ModelRequest:
+            shown = request.shows_attachments and takes_attachments(rung.name)
             return ModelRequest(
                 model=rung.model,
                 system=rung.instructions,
-                messages=(*first, *messages),
+                messages=(first_message(request.brief, request.attachments, shown=shown), *messages),
                 output_schema=request.schema,
                 options=self._tools.spec.options,
                 max_tokens=self._tools.spec.max_tokens,

@@ -6,14 +6,15 @@ The conversation is never held apart from the log: the loop advances :class:`Tra
 from __future__ import annotations
 
 import runtime.errors as errors
+from runtime.agents.attachments import first_message
 from runtime.agents.citations import citations_of, highest_in_words, highest_mark
 from runtime.agents.provider_citations import provider_citations
 from runtime.agents.request import StageRequest, StageResult
 from runtime.agents.tool_calls import LoopTools as LoopTools
 from runtime.agents.tool_calls import StageRecord, ToolCalls
 from runtime.agents.turn import Rung, take_turn
-from runtime.events.brief import render
-from runtime.events.messages import Conversation, Message, dump_conversation, user
+from runtime.events.attachments import takes_attachments
+from runtime.events.messages import Conversation, Message, dump_conversation
 from runtime.llm.client import ModelRequest, ToolSpec
 from runtime.stream.emitter import Emitter
 
@@ -28,7 +29,6 @@ class StageLoop:
         self._tools = tools
         self._spec = tools.spec
         self._request = request
-        self._first: Conversation = (user(render(request.brief)),)
         self._record = StageRecord(request.transcript, emitter)
         self._calls = ToolCalls(tools, request, self._record)
 
@@ -53,6 +53,9 @@ class StageLoop:
     async def report_interrupted(self, why: str) -> None:
         """Say that the outcome of whatever was under way when ``run`` was stopped for good is unknown."""
         await self._calls.report_interrupted(why)
+
+    def _first(self, *, shown: bool) -> Message:
+        return first_message(self._request.brief, self._request.attachments, shown=shown, citing=True)
 
     async def _turn(self) -> None:
         attempts = 0
@@ -84,7 +87,7 @@ class StageLoop:
         return ModelRequest(
             model=rung.model,
             system=rung.instructions,
-            messages=_merged((*self._first, *messages)),
+            messages=_merged((self._first(shown=takes_attachments(rung.name)), *messages)),
             tools=tuple(ToolSpec(tool.name, tool.description, tool.input_schema) for tool in tools),
             tool_choice=self._tool_choice(tools_off=bool(tools and not offered)),
             server_tools=self._spec.server_tools,
@@ -107,7 +110,8 @@ class StageLoop:
 
     def _limit_reached(self) -> errors.ToolCallLimitReached:
         transcript = self._record.transcript
-        conversation = _merged((*self._first, *transcript.messages()))
+        # Without the attachments: whoever resumes makes the first message anew, and exceptions should be small.
+        conversation = _merged((self._first(shown=False), *transcript.messages()))
         return errors.ToolCallLimitReached(
             f"{self._spec.name} made {transcript.tool_calls} tool calls in this step",
             dump_conversation(conversation),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from runtime.events.attachments import Attachment
 from runtime.events.brief import Brief
 from runtime.events.messages import Usage
 from runtime.events.transcript import Transcript
@@ -47,6 +48,7 @@ class StageRequest:
     sources: tuple[Source, ...] = ()
     """What earlier stages cited, so that their quotes survive."""
     documents: str | None = None
+    attachments: tuple[Attachment, ...] = ()
     tool_calls_left: int = 200
     """What is left of the run's total."""
     tools_off: bool = False
@@ -83,6 +85,9 @@ class PlanningRequest:
     """A higher one shuts out whoever still works on a lower one."""
     transcript: Transcript = field(default_factory=Transcript)
     """Carries the earlier answer and what was wrong with it when this is a repair."""
+    attachments: tuple[Attachment, ...] = ()
+    shows_attachments: bool = False
+    """False: only their names are told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,10 @@ def ask(
     plain: Plain = False,
     detach: Detach = False,
     budget: Budget = None,
+    attach: Annotated[
+        list[Path] | None,
+        typer.Option("--attach", metavar="FILE", help="A picture, a PDF or a text for the question; may be repeated."),
+    ] = None,
 ) -> None:
     """Ask a question and watch the answer arrive.
 
@@ -129,7 +133,15 @@ def ask(
     look = Look(json=json, plain=plain)
     with outcome.told():
         work = command(
-            question, docs=docs, url=url, model=model, data=data, look=look, detach=detach, budget_usd=budget
+            question,
+            docs=docs,
+            url=url,
+            model=model,
+            data=data,
+            look=look,
+            detach=detach,
+            budget_usd=budget,
+            attach=attach or (),
         )
         raise outcome.Leave(asyncio.run(work))
 

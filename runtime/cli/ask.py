@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runtime.cli import screens
+from runtime.cli.attach import attachments
 from runtime.cli.ending import guarded
 from runtime.cli.outcome import MISUSED, fail, folder
 from runtime.cli.show import show
@@ -39,28 +40,34 @@ async def ask(
     look: Look,
     detach: bool = False,
     budget_usd: float | None = None,
+    attach: Sequence[Path] = (),
 ) -> int:
     """Ask, wherever a system is found; the exit code. Raises HeadraceError."""
     if not question.strip():
         raise fail('ask something: headrace ask "How does … work?"', MISUSED)
     if url and (model or data):
         raise fail("--model and --data belong to a private system; the server at --url has its own", MISUSED)
-    documents = _documents(docs, url)
+    documents, attached = _documents(docs, url), attachments(attach)
     async with find(url, model=model, data=data, say=screens.stderr_line) as system:
         if detach and system.private:
             raise fail("--detach needs a server that stays: start one with `headrace serve`", MISUSED)
         if detach:
-            return await _detached(system, question, documents, budget_usd)
-        return await ask_at(system, question, documents, look, budget_usd=budget_usd)
+            return await _detached(system, question, documents, budget_usd, attached)
+        return await ask_at(system, question, documents, look, budget_usd=budget_usd, attached=attached)
 
 
 async def ask_at(
-    system: System, question: str, documents: str | None, look: Look, *, budget_usd: float | None = None
+    system: System,
+    question: str,
+    documents: str | None,
+    look: Look,
+    *,
+    budget_usd: float | None = None,
+    attached: list[dict[str, str]] | None = None,
 ) -> int:
     """Ask there and draw the run until its end; the exit code. Raises HeadraceError."""
-    return await _drawn(
-        system, look, lambda client: client.stream_raw(question, documents=documents, budget_usd=budget_usd)
-    )
+    wishes = {"documents": documents, "budget_usd": budget_usd, "attachments": attached}
+    return await _drawn(system, look, lambda client: client.stream_raw(question, **wishes))
 
 
 async def resume(
@@ -112,9 +119,16 @@ def _say_how_to_go_on(screen: screens.Screen, system: System) -> None:
         screen.say(system.resume.format(run=screen.state.run_id))
 
 
-async def _detached(system: System, question: str, documents: str | None, budget_usd: float | None) -> int:
+async def _detached(
+    system: System,
+    question: str,
+    documents: str | None,
+    budget_usd: float | None,
+    attached: list[dict[str, str]] | None,
+) -> int:
     async with HeadraceClient(system.url) as client:
-        return _left_alone(system, await client.create(question, documents=documents, budget_usd=budget_usd))
+        run = await client.create(question, documents=documents, budget_usd=budget_usd, attachments=attached)
+        return _left_alone(system, run)
 
 
 def _left_alone(system: System, run: dict[str, Any]) -> int:

@@ -180,6 +180,7 @@ class RunDriver:
             verdict=state.verdict,
             titled=state.title is not None,
             dispatch=dispatch,
+            attachments=accepted.input.attachments,
             transcripts={name: agent.transcript for name, agent in state.agents.items()},
         )
         self._planned = True

@@ -134,6 +134,7 @@ class StageDriver:
             transcript=transcript,
             sources=sources_of(self._stage, state),
             documents=accepted.input.documents,
+            attachments=accepted.input.attachments,
             tool_calls_left=max(0, accepted.limits.tool_calls - state.tool_calls),
             tools_off=tools_off,
             lease_s=STAGE_LEASE_S,

@@ -1,0 +1,100 @@
+"""What a person attached reaches the models that can see it, and the others are told what they do not see."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import replace
+
+import pytest
+
+from runtime import errors
+from runtime.agents.attachments import first_message
+from runtime.agents.request import PlanningRequest
+from runtime.events.attachments import Attachment, called, takes_attachments
+from runtime.events.brief import parse, render
+from runtime.events.catalog import TurnCompleted
+from runtime.events.messages import DocumentBlock, ImageBlock, Message, load_conversation
+from tests.agents.bench import BRIEF, RUN, Bench, Lines, call, says
+from tests.agents.test_loop import look
+from tests.faults.stage import stage
+
+PICTURE = Attachment(type="image", media_type="image/png", data="iVBORw0KGgo=", name='a "map".png')
+PAPER = Attachment(type="pdf", url="https://example.org/a.pdf")
+TEXT = Attachment(type="text", media_type="text/plain", data=b64encode("Größe".encode()).decode(), name="notes.txt")
+ALL = (PICTURE, PAPER, TEXT)
+
+
+def test_a_model_that_sees_them_gets_them_before_the_brief() -> None:
+    picture, paper, text, words = first_message(BRIEF, ALL, shown=True, citing=True).content
+    assert picture == ImageBlock(source={"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="})
+    address = {"type": "url", "url": "https://example.org/a.pdf"}
+    assert paper == DocumentBlock(source=address, title="pdf 2", citations={"enabled": True})
+    assert isinstance(text, DocumentBlock)
+    assert text.source == {"type": "text", "media_type": "text/plain", "data": "Größe"}
+    assert words.model_dump()["text"] == render(BRIEF)
+
+
+def test_a_model_that_reads_words_only_is_told_their_names_and_still_finds_its_brief() -> None:
+    message = first_message(BRIEF, ALL, shown=False)
+    assert [block.type for block in message.content] == ["text"]
+    assert all(name.replace('"', "&quot;") in message.text() or name in message.text() for name in called(ALL))
+    assert "iVBO" not in message.text()
+    assert parse(message.text()) == BRIEF
+
+
+def test_without_attachments_the_message_is_the_brief_alone() -> None:
+    assert first_message(BRIEF, (), shown=True).text() == render(BRIEF)
+
+
+@pytest.mark.parametrize(
+    ("model", "takes"),
+    [
+        ("anthropic:claude-sonnet-5", True),
+        ("offline:extractive", False),
+        ("local:smollm2", False),
+        ("scripted:x", False),
+    ],
+)
+def test_only_some_adapters_take_them(model: str, takes: bool) -> None:
+    assert takes_attachments(model) is takes
+
+
+async def test_every_turn_of_a_stage_has_them_in_its_first_message_and_the_log_does_not_repeat_them(
+    bench: Bench,
+) -> None:
+    model = Lines(says(call("c1", "look", at="sea"), stop="tool_use"), says("Blue."))
+    request = replace(await bench.dispatched(), attachments=ALL)
+    await bench.agent(model, tools=(look,)).run_stage(request)
+    for asked in model.asked:
+        assert [block.type for block in asked.messages[0].content] == ["image", "document", "document", "text"]
+    assert not [block for turn in await bench.events(TurnCompleted) for block in turn.content if block.type == "image"]
+
+
+async def test_a_limits_exception_does_not_carry_them(bench: Bench) -> None:
+    model = Lines(says(call("c1", "look", at="sea"), call("c2", "look", at="sky"), stop="tool_use"))
+    request = replace(await bench.dispatched(), attachments=ALL)
+    with pytest.raises(errors.ToolCallLimitReached) as caught:
+        await bench.agent(model, tools=(look,), max_tool_calls=1).run_stage(request)
+    assert [block.type for block in load_conversation(caught.value.conversation)[0].content] == ["text"]
+
+
+@pytest.mark.parametrize(("shows", "kinds"), [(True, ["image", "text"]), (False, ["text"])])
+async def test_a_planning_agent_sees_them_or_learns_their_names(bench: Bench, shows: bool, kinds: list[str]) -> None:
+    model = Lines(says("{}"))
+    await bench.agent(model).run_planning(
+        PlanningRequest(RUN, 1, BRIEF, {"type": "object"}, attachments=(PICTURE,), shows_attachments=shows)
+    )
+    (asked,) = model.asked
+    first: Message = asked.messages[0]
+    assert [block.type for block in first.content] == kinds
+
+
+async def test_a_picture_goes_through_the_real_adapter_to_the_server() -> None:
+    async with stage() as on:
+        request = replace(await on.dispatched(), attachments=(PICTURE, TEXT))
+        await on.asking("claude-sonnet-5").run_stage(request)
+        (called_with,) = on.server.calls
+        image, document, _ = called_with.body["messages"][0]["content"]
+        assert image["source"]["data"] == PICTURE.data
+        assert (document["title"], document["citations"]) == ("notes.txt", {"enabled": True})
+        await on.money_adds_up()
