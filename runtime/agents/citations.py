@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 from runtime.agents.request import Source
 from runtime.events.catalog import CitationAdded
-from runtime.events.messages import Conversation, ToolResultBlock
+from runtime.events.compaction import PASSAGE as _HEADER
+from runtime.events.compaction import source_texts
+from runtime.events.messages import Conversation
 
-_HEADER = re.compile(r"^\[(\d+)\] (.+?) \| (.*)$", re.MULTILINE)
 _SOURCES = re.compile(r"^Sources:[ \t]*$", re.MULTILINE)
 _MARK = re.compile(r"\[(\d+)\]")
 
@@ -28,7 +29,7 @@ def renumber(text: str, base: int) -> str:
 
 def highest_mark(conversation: Conversation) -> int:
     """The highest number a passage has in the conversation's tool results; 0 when there is none."""
-    return max(map(highest_in, _tool_texts(conversation)), default=0)
+    return max(map(highest_in, source_texts(conversation)), default=0)
 
 
 def highest_in(text: str) -> int:
@@ -44,7 +45,7 @@ def highest_in_words(text: str) -> int:
 def passages(conversation: Conversation) -> dict[str, Source]:
     """Every passage the tools have shown, by its mark."""
     found: dict[str, Source] = {}
-    for text in _tool_texts(conversation):
+    for text in source_texts(conversation):
         headers = list(_HEADER.finditer(text))
         ends = [following.start() for following in headers[1:]] + [len(text)]
         for header, end in zip(headers, ends, strict=False):
@@ -80,7 +81,10 @@ def citations_of(text: str, conversation: Conversation, known: Sequence[Source])
             location, title = own[mark]
             quote = quotes.get(location) or _statement(statements, mark)
         elif mark in shown:
-            location, title, quote = shown[mark].location, shown[mark].title, shown[mark].quote
+            location, title = shown[mark].location, shown[mark].title
+            quote = shown[mark].quote or _statement(
+                statements, mark
+            )  # a passage whose words were left out to save room
         else:
             continue
         found.append(CitationAdded(source_id=mark, title=title, location=location, quote=quote))
@@ -90,8 +94,3 @@ def citations_of(text: str, conversation: Conversation, known: Sequence[Source])
 def _statement(text: str, mark: str) -> str:
     line = next((line for line in text.splitlines() if f"[{mark}]" in line), "")
     return _MARK.sub("", line).strip(" -*\t")[:QUOTE_CHARACTERS]
-
-
-def _tool_texts(conversation: Conversation) -> list[str]:
-    blocks = (block for message in conversation for block in message.content)
-    return [block.text() for block in blocks if isinstance(block, ToolResultBlock) and not block.is_error]

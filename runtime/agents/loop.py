@@ -8,6 +8,7 @@ from __future__ import annotations
 import runtime.errors as errors
 from runtime.agents.attachments import first_message
 from runtime.agents.citations import citations_of, highest_in_words, highest_mark
+from runtime.agents.compaction import Compaction, has_overflowed
 from runtime.agents.provider_citations import provider_citations
 from runtime.agents.request import StageRequest, StageResult
 from runtime.agents.tool_calls import LoopTools as LoopTools
@@ -31,17 +32,18 @@ class StageLoop:
         self._request = request
         self._record = StageRecord(request.transcript, emitter)
         self._calls = ToolCalls(tools, request, self._record)
+        self._compaction = Compaction(tools, self._record, self._model_request)
 
     async def run(self) -> StageResult:
         """Work until there is an answer. Raises StageFailed, ToolCallLimitReached and the log's refusals."""
         pauses, record = 0, self._record
-        self._stop_unless_answering()  # a lost process may have left such a turn behind
+        await self._go_on_or_stop()  # a lost process may have left such a turn behind
         await self._answer_open_calls()
         while not record.transcript.finished():
             if record.transcript.turns_done >= self._spec.max_turns * (1 + record.transcript.resumes):
                 raise errors.StageFailed(f"no answer after {record.transcript.turns_done} turns", "turn_limit")
             await self._turn()
-            self._stop_unless_answering()
+            await self._go_on_or_stop()
             pauses = pauses + 1 if record.transcript.stop_reason == "pause_turn" else 0
             if pauses > MAX_PAUSES:
                 raise errors.StageFailed(f"the model paused {pauses} times in a row", "too_many_pauses")
@@ -59,6 +61,7 @@ class StageLoop:
 
     async def _turn(self) -> None:
         attempts = 0
+        await self._compaction.make_room()
 
         def request_for(rung: Rung, messages: Conversation, turn: int) -> ModelRequest:
             nonlocal attempts
@@ -72,13 +75,12 @@ class StageLoop:
         except errors.ModelError as error:
             raise errors.StageFailed(error.message, error.code, attempts, error.retryable) from error
 
-    def _stop_unless_answering(self) -> None:
+    async def _go_on_or_stop(self) -> None:
         """Raises StageFailed when the last turn, whole as it is, is no answer and cannot lead to one."""
-        match self._record.transcript.stop_reason:
-            case "refusal":
-                raise errors.StageFailed("the model declined to answer", "refused")
-            case "model_context_window_exceeded":
-                raise errors.StageFailed("the conversation no longer fits the model's window", "context_overflow")
+        if self._record.transcript.stop_reason == "refusal":
+            raise errors.StageFailed("the model declined to answer", "refused")
+        if has_overflowed(self._record.transcript):
+            await self._compaction.after_overflow()
 
     def _model_request(self, rung: Rung, messages: Conversation, turn: int) -> ModelRequest:
         offered = self._calls.offered()
@@ -111,7 +113,8 @@ class StageLoop:
     def _limit_reached(self) -> errors.ToolCallLimitReached:
         transcript = self._record.transcript
         # Without the attachments: whoever resumes makes the first message anew, and exceptions should be small.
-        conversation = _merged((self._first(shown=False), *transcript.messages()))
+        # Not merged: a summary of earlier turns is a user's message too, and must not be dropped with the first.
+        conversation = (self._first(shown=False), *_merged(transcript.messages()))
         return errors.ToolCallLimitReached(
             f"{self._spec.name} made {transcript.tool_calls} tool calls in this step",
             dump_conversation(conversation),

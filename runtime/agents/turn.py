@@ -23,7 +23,9 @@ from runtime.errors import ModelBreakerOpen, ModelError, ModelUnauthorized, Park
 from runtime.events import catalog as ev
 from runtime.events.messages import Conversation
 from runtime.events.transcript import Transcript, advance
+from runtime.events.turn_events import Purpose
 from runtime.llm.client import Completed, ModelClient, ModelRequest
+from runtime.llm.models import CATALOGUE, Catalogue
 from runtime.llm.pricing import LIST_PRICES, PriceTable
 from runtime.llm.request_size import server_tool_uses, size_bound
 from runtime.recovery.alarm import Alarms
@@ -67,6 +69,8 @@ class TurnTools:
     breakers: Breakers = field(default_factory=Breakers)
     """One for all agents of a process."""
     alarms: Alarms = field(default_factory=Alarms)
+    catalogue: Catalogue = CATALOGUE
+    """What is known of models' windows."""
 
 
 RequestFor = Callable[[Rung, Conversation, int], ModelRequest]
@@ -74,7 +78,13 @@ RequestFor = Callable[[Rung, Conversation, int], ModelRequest]
 
 
 async def take_turn(
-    tools: TurnTools, emitter: Emitter, transcript: Transcript, request_for: RequestFor, *, show: bool
+    tools: TurnTools,
+    emitter: Emitter,
+    transcript: Transcript,
+    request_for: RequestFor,
+    *,
+    show: bool,
+    purpose: Purpose = "answer",
 ) -> Transcript:
     """Make the next turn; answers the transcript with it. ``show`` streams its deltas.
 
@@ -82,20 +92,27 @@ async def take_turn(
     announced and not withdrawn), :class:`Parked` when the last model asks for a long pause (its attempt is withdrawn), and
     what the log refuses, as itself: ``LimitExceeded`` when the call does not fit the budget, ``RunCancelled``, ``Fenced`` ...
     """
-    return await _Turn(tools, emitter, transcript, request_for, show).take()
+    return await _Turn(tools, emitter, transcript, request_for, show, purpose).take()
 
 
 class _Turn:
     """The turn under way: where on the ladder, after how many tries."""
 
     def __init__(
-        self, tools: TurnTools, emitter: Emitter, transcript: Transcript, request_for: RequestFor, show: bool
+        self,
+        tools: TurnTools,
+        emitter: Emitter,
+        transcript: Transcript,
+        request_for: RequestFor,
+        show: bool,
+        purpose: Purpose,
     ) -> None:
         self._tools = tools
         self._emitter = emitter
         self._transcript = transcript
         self._request_for = request_for
         self._show = show
+        self._purpose = purpose
         self._rung_at = 0
         self._tries = 0
         self._announced = 0
@@ -161,7 +178,9 @@ class _Turn:
         if prices.knows(request.model):
             size, uses = await size_bound(self._rung.client, request), server_tool_uses(request)
             reserved = prices.worst_case_usd(request.model, size, request.max_tokens, uses)
-        announced = ev.TurnStarted(model=self._rung.name, request_hash=_hash(request), reserved_cost_usd=reserved)
+        announced = ev.TurnStarted(
+            model=self._rung.name, request_hash=_hash(request), reserved_cost_usd=reserved, purpose=self._purpose
+        )
         (started,) = await self._emitter.commit(announced, turn=turn, attempt=attempt)
         self._transcript = advance(self._transcript, started, turn, attempt)
         self._announced += 1
@@ -260,6 +279,7 @@ class _Turn:
                 model=done.model,
                 truncated=done.stop_reason == "max_tokens",
                 released_cost_usd=held,
+                purpose=self._purpose,
             )
         ]
         events += [

@@ -45,6 +45,9 @@ from runtime.events.recovery_events import (
     Custom as Custom,
 )
 from runtime.events.recovery_events import (
+    RecoveryCompacted as RecoveryCompacted,
+)
+from runtime.events.recovery_events import (
     RecoveryFellBack as RecoveryFellBack,
 )
 from runtime.events.recovery_events import (
@@ -183,6 +186,7 @@ Event = (
     | ApprovalRequested
     | ApprovalGiven
     | RecoveryRetrying
+    | RecoveryCompacted
     | RecoveryFellBack
     | RecoveryResumed
     | RecoveryToolSwitchedOff

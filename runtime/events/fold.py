@@ -167,6 +167,8 @@ def _apply(state: RunState, envelope: Envelope) -> RunState:  # one thought: a t
             return replace(state, tool_calls=state.tool_calls + 1)
         case ev.RecoveryRetrying():
             return _recovered(state, f"retrying:{event.failure}")
+        case ev.RecoveryCompacted():
+            return _recovered(state, "compacted")
         case ev.RecoveryFellBack():
             return _recovered(state, "fell_back")
         case ev.RecoveryResumed():

@@ -48,6 +48,19 @@ class RecoveryFellBack(EventData):
     failure: str
 
 
+class RecoveryCompacted(EventData):
+    """A stage's conversation was too long for its model and goes on shorter; the log keeps all of it."""
+
+    type: Literal["recovery.compacted"] = "recovery.compacted"
+    family = "system"
+    shortened: int = 0
+    """Tool results in the first so many messages are now only told of."""
+    summarised: int = 0
+    """The first so many messages are now the summary that the last turn made."""
+    tokens: int = 0
+    """How long the prompt had become; 0: too long for its model, by the model's own word."""
+
+
 class RecoveryResumed(EventData):
     """Work goes on from the tool-call limit with the whole conversation."""
 

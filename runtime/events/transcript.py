@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from runtime.events import compaction
 from runtime.events.catalog import (
     Event,
+    RecoveryCompacted,
     RecoveryResumed,
     RecoveryRetrying,
     RecoveryToolSwitchedOff,
@@ -97,6 +99,8 @@ class Transcript:
     repairs: int = 0
     stop_reason: str | None = None
     usage: Usage = field(default_factory=Usage)
+    summary: str = ""
+    """Of the oldest turns, made and not yet put in their place."""
 
     def next_attempt(self) -> tuple[int, int]:
         """Turn and attempt that come next: the turn that did not complete again, else a new one."""
@@ -167,6 +171,15 @@ def advance(transcript: Transcript, event: Event, turn: int | None, attempt: int
             return replace(transcript, turn=turn or 0, attempt=attempt or 0, open=True, reserved_usd=reserved)
         case TurnSuperseded() | TurnFailed():
             return replace(transcript, open=False, reserved_usd=0.0)
+        case TurnCompleted(content=content, usage=usage, purpose="summary"):
+            return replace(
+                transcript,
+                open=False,
+                reserved_usd=0.0,
+                turns_done=turn or transcript.turn,
+                usage=transcript.usage.plus(usage),
+                summary=text_of(content),
+            )
         case TurnCompleted(content=content, stop_reason=stop_reason, usage=usage):
             done = (*transcript.messages(), Message(role="assistant", content=content))
             return replace(
@@ -181,7 +194,10 @@ def advance(transcript: Transcript, event: Event, turn: int | None, attempt: int
                 turns_done=turn or transcript.turn,
                 stop_reason=stop_reason,
                 usage=transcript.usage.plus(usage),
+                summary="",
             )
+        case RecoveryCompacted(shortened=upto, summarised=summarised):
+            return _compacted(transcript, upto, summarised)
         case ToolCalled(call_id=call_id, kind=kind):
             calls = transcript.tool_calls + (call_id not in transcript.called)
             effects = transcript.effects if kind == "read" else transcript.effects | {call_id}
@@ -228,6 +244,15 @@ def from_conversation(
         failing=failing,
         switched_off=switched_off,
     )
+
+
+def _compacted(transcript: Transcript, shorten: int, summarise: int) -> Transcript:
+    done, stop_reason = transcript.done, transcript.stop_reason
+    if stop_reason == "model_context_window_exceeded":  # what the full window cut off is no turn to go on from
+        done, stop_reason = done[:-1], None
+    if summarise:
+        done = compaction.summarised(done, summarise, transcript.summary)
+    return replace(transcript, done=compaction.shortened(done, shorten), stop_reason=stop_reason, summary="")
 
 
 def _ran(transcript: Transcript, call_id: str, name: str, result: str, is_error: bool) -> Transcript:

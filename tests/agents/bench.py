@@ -25,6 +25,7 @@ from runtime.events.messages import ContentBlock, TextBlock, ToolUseBlock, Usage
 from runtime.events.plan import Plan, Todo
 from runtime.events.transcript import Transcript, advance, from_conversation
 from runtime.llm.client import Chunk, Completed, InvalidCall, ModelRequest, StopReason
+from runtime.llm.models import CATALOGUE, Catalogue
 from runtime.llm.script import parse_script
 from runtime.llm.scripted import ScriptedClient
 from runtime.log.hub import Hub
@@ -143,6 +144,7 @@ class Bench:
         chain: Sequence[ChainFunction] = (),
         policy: RetryPolicy | None = None,
         runner: ToolRunner | None = None,
+        catalogue: Catalogue = CATALOGUE,
         **spec: Any,
     ) -> Agent:
         """An agent whose ladder is ``models``, offered ``tools``."""
@@ -150,7 +152,7 @@ class Bench:
         names = tuple(tool.name for tool in tools)
         about = AgentSpec(**{"name": WORKER, "description": "d", "instructions": "Work.", "tools": names, **spec})
         rungs = tuple(Rung(f"test:{n}", f"model-{n}", model, "Work.") for n, model in enumerate(models, start=1))
-        turn = TurnTools(rungs, policy or RetryPolicy(), self.clock, lambda: 0.5, Counts())
+        turn = TurnTools(rungs, policy or RetryPolicy(), self.clock, lambda: 0.5, Counts(), catalogue=catalogue)
         parts = LoopTools(about, turn, registry, runner or LocalToolRunner(self.clock), "/data")
         agent = Agent(parts, self.publisher, Chain((tool_metadata(registry), *chain)))
         self.agents.append(agent)

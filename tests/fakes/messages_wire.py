@@ -9,8 +9,10 @@ from typing import Any
 Event = dict[str, Any]
 
 
-def start(model: str, input_tokens: int = 25) -> Event:
-    usage = {"input_tokens": input_tokens, "output_tokens": 1, "cache_read_input_tokens": 0}
+def start(model: str, input_tokens: int = 25, cached: dict[str, int] | None = None) -> Event:
+    """The start of a message; ``cached``: how many of its tokens were read from the cache and written to it."""
+    cached = cached or {"cache_read_input_tokens": 0}
+    usage = {"input_tokens": max(0, input_tokens - sum(cached.values())), "output_tokens": 1, **cached}
     message = {"id": "msg_fake", "type": "message", "role": "assistant", "model": model, "content": [], "usage": usage}
     return {"type": "message_start", "message": message | {"stop_reason": None, "stop_sequence": None}}
 

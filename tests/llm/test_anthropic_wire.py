@@ -15,6 +15,7 @@ from runtime.events.messages import ContentBlock, Message, TextBlock, ThinkingBl
 from runtime.events.plan import Plan
 from runtime.llm.anthropic import AnthropicClient
 from runtime.llm.client import ModelRequest, ToolSpec
+from runtime.llm.options import ModelOptions
 from tests.fakes import messages_wire as wire
 from tests.fakes.messages_server import MessagesServer
 from tests.fakes.turns import KEY, asking, completed, impatient, play
@@ -231,3 +232,35 @@ async def test_the_environment_is_not_read(server: MessagesServer, monkeypatch: 
     await play(client, asking("m"))
     await client.aclose()
     assert server.calls[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+async def test_the_provider_counts_what_it_would_read(server: MessagesServer, client: AnthropicClient) -> None:
+    schema = {"type": "object", "properties": {}}
+    options = ModelOptions(stop_sequences=("END",), thinking="adaptive", extra_body={"top_k": 5})
+    counted = await client.count(asking("m", tools=(SEARCH,), output_schema=schema, options=options))
+    (call,) = server.calls
+    assert call.path == "/v1/messages/count_tokens"
+    assert call.body.keys() == {"model", "messages", "system", "tools", "thinking", "output_config"}
+    assert counted is not None
+    assert 0 < counted < len(str(call.body))
+
+
+@pytest.mark.parametrize("reason", ["no such path", "no server"])
+async def test_a_count_that_does_not_come_is_no_error(
+    server: MessagesServer, client: AnthropicClient, reason: str
+) -> None:
+    server.counts = False
+    if reason == "no server":
+        await server.__aexit__()
+    assert await client.count(asking("m")) is None
+    assert client.counts.snapshot() == {"llm.not_counted": 1}
+
+
+async def test_options_and_server_tools_arrive_in_the_body(server: MessagesServer, client: AnthropicClient) -> None:
+    options = ModelOptions(stop_sequences=("END",), thinking=1024, extra_body={"top_k": 5}, parallel_tool_calls=False)
+    await play(client, asking("m", tools=(SEARCH,), server_tools=("web_search",), options=options))
+    body = server.calls[0].body
+    assert (body["stop_sequences"], body["top_k"]) == (["END"], 5)
+    assert body["thinking"] == {"type": "enabled", "budget_tokens": 1024}
+    assert body["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
+    assert body["tools"][1]["type"] == "web_search_20260318"
