@@ -18,7 +18,6 @@ from runtime.agents.request import (
     StageResult,
 )
 from runtime.agents.turn import Rung, take_turn
-from runtime.events.attachments import takes_attachments
 from runtime.events.messages import Conversation
 from runtime.llm.client import ModelRequest
 from runtime.log.publisher import Lane, Publisher
@@ -119,7 +118,7 @@ class Agent:
 
     async def _planning(self, request: PlanningRequest, emitter: Emitter) -> PlanningResult:
         def request_for(rung: Rung, messages: Conversation, turn: int) -> ModelRequest:
-            shown = request.shows_attachments and takes_attachments(rung.name)
+            shown = request.shows_attachments and not rung.reads_words_only
             return ModelRequest(
                 model=rung.model,
                 system=rung.instructions,

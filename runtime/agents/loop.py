@@ -14,7 +14,6 @@ from runtime.agents.request import StageRequest, StageResult
 from runtime.agents.tool_calls import LoopTools as LoopTools
 from runtime.agents.tool_calls import StageRecord, ToolCalls
 from runtime.agents.turn import Rung, take_turn
-from runtime.events.attachments import takes_attachments
 from runtime.events.messages import Conversation, Message, dump_conversation
 from runtime.llm.client import ModelRequest, ToolSpec
 from runtime.stream.emitter import Emitter
@@ -89,10 +88,10 @@ class StageLoop:
         return ModelRequest(
             model=rung.model,
             system=rung.instructions,
-            messages=_merged((self._first(shown=takes_attachments(rung.name)), *messages)),
+            messages=_merged((self._first(shown=not rung.reads_words_only), *messages)),
             tools=tuple(ToolSpec(tool.name, tool.description, tool.input_schema) for tool in tools),
             tool_choice=self._tool_choice(tools_off=bool(tools and not offered)),
-            server_tools=self._spec.server_tools,
+            server_tools=() if rung.reads_words_only else self._spec.server_tools,
             options=self._spec.options,
             max_tokens=self._spec.max_tokens,
             agent=self._spec.name,

@@ -21,6 +21,7 @@ from runtime.agents.attempt import play, runnable
 from runtime.clock import Clock
 from runtime.errors import ModelBreakerOpen, ModelError, ModelUnauthorized, Parked
 from runtime.events import catalog as ev
+from runtime.events.attachments import takes_attachments
 from runtime.events.messages import Conversation
 from runtime.events.transcript import Transcript, advance
 from runtime.events.turn_events import Purpose
@@ -54,6 +55,11 @@ class Rung:
     def provider(self) -> str:
         """The adapter: with the model's name at its provider, what breakers and alarms are kept by."""
         return self.name.partition(":")[0]
+
+    @property
+    def reads_words_only(self) -> bool:
+        """Whether it cannot be shown attachments, and its provider has no tools of its own."""
+        return not takes_attachments(self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ import pytest
 from runtime import errors
 from runtime.agents.attachments import first_message
 from runtime.agents.request import PlanningRequest
+from runtime.agents.turn import Rung
 from runtime.events.attachments import Attachment, called, takes_attachments
 from runtime.events.brief import parse, render
-from runtime.events.catalog import TurnCompleted
+from runtime.events.catalog import TurnCompleted, TurnStarted
 from runtime.events.messages import DocumentBlock, ImageBlock, Message, load_conversation
 from tests.agents.bench import BRIEF, RUN, Bench, Lines, call, says
 from tests.agents.test_loop import look
@@ -97,4 +98,24 @@ async def test_a_picture_goes_through_the_real_adapter_to_the_server() -> None:
         image, document, _ = called_with.body["messages"][0]["content"]
         assert image["source"]["data"] == PICTURE.data
         assert (document["title"], document["citations"]) == ("notes.txt", {"enabled": True})
+        await on.money_adds_up()
+
+
+@pytest.mark.parametrize(("rung", "sees"), [("anthropic:m", True), ("local:m", False)])
+async def test_a_stage_shows_each_rung_what_it_can_take(bench: Bench, rung: str, sees: bool) -> None:
+    model = Lines(says("Blue."))
+    agent = bench.agent(model, server_tools=("web_search",))
+    tools = agent._tools
+    agent._tools = replace(tools, turn=replace(tools.turn, ladder=(Rung(rung, "m", model, "Work."),)))
+    await agent.run_stage(replace(await bench.dispatched(), attachments=(PICTURE,)))
+    (asked,) = model.asked
+    assert [block.type for block in asked.messages[0].content] == (["image", "text"] if sees else ["text"])
+    assert asked.server_tools == (("web_search",) if sees else ())
+
+
+async def test_what_the_provider_may_search_for_is_held_back_for() -> None:
+    async with stage() as on:
+        await on.ask("claude-sonnet-5", server_tools=("web_search",))
+        (held,) = await on.events(TurnStarted)
+        assert held.reserved_cost_usd > 3 * 0.01 + 4 * 75_000 * 2.5 / 1e6
         await on.money_adds_up()

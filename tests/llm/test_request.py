@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -28,10 +29,10 @@ from runtime.events.messages import (
     user,
 )
 from runtime.llm.accumulate import Accumulator
-from runtime.llm.client import ModelRequest, ToolSpec
+from runtime.llm.client import Chunk, ModelRequest, ToolSpec
 from runtime.llm.options import ModelOptions
 from runtime.llm.request import render
-from runtime.llm.request_size import IMAGE_TOKENS, is_countable, request_bytes
+from runtime.llm.request_size import IMAGE_TOKENS, is_countable, request_bytes, size_bound
 from runtime.llm.sse_decode import ServerSentEvent
 from runtime.telemetry import Counts
 from tests.fakes import messages_wire as wire
@@ -235,6 +236,37 @@ def test_only_the_provider_can_say_how_long_a_pdf_is() -> None:
     assert countable(type="text", media_type="text/plain", data="x")
     assert not countable(type="base64", media_type="application/pdf", data="JVBE")
     assert not countable(type="url", url="https://example.org/a.pdf")
+
+
+class Counting:
+    """A client that counts so many tokens, and makes no turns."""
+
+    def __init__(self, tokens: int | None) -> None:
+        self.tokens, self.asked = tokens, 0
+
+    async def count(self, request: ModelRequest) -> int | None:
+        self.asked += 1
+        return self.tokens
+
+    def stream(self, request: ModelRequest) -> AsyncGenerator[Chunk, None]:
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.mark.parametrize(
+    ("model", "counted", "bound"),
+    [("claude-haiku-4-5", 10_000, 11_000), ("claude-haiku-4-5", None, 200_000), ("unknown", 10_000, 11_000)],
+)
+async def test_for_a_pdf_the_provider_is_asked_and_else_its_whole_window_is_held(
+    model: str, counted: int | None, bound: int
+) -> None:
+    paper = DocumentBlock(source={"type": "base64", "media_type": "application/pdf", "data": "JVBE"})
+    client = Counting(counted)
+    assert await size_bound(client, ModelRequest(model, "", (Message(role="user", content=(paper,)),))) == bound
+    assert await size_bound(client, ModelRequest(model, "", (user("?"),))) < 1000
+    assert client.asked == 1
 
 
 def test_a_schema_that_cannot_be_put_is_refused_also_with_tools() -> None:
