@@ -82,9 +82,8 @@ def citations_of(text: str, conversation: Conversation, known: Sequence[Source])
             quote = quotes.get(location) or _statement(statements, mark)
         elif mark in shown:
             location, title = shown[mark].location, shown[mark].title
-            quote = shown[mark].quote or _statement(
-                statements, mark
-            )  # a passage whose words were left out to save room
+            # The words of a passage may have been left out to save room.
+            quote = shown[mark].quote or _statement(statements, mark)
         else:
             continue
         found.append(CitationAdded(source_id=mark, title=title, location=location, quote=quote))

@@ -16,6 +16,8 @@ PASSAGE = re.compile(r"^\[(\d+)\] (.+?) \| (.*)$", re.MULTILINE)
 """The header of a passage in a tool's result: its mark, where it stands, its title."""
 LEFT_OUT = "(Left out to save room: "
 """What every shortened result begins with."""
+SHORT = 250
+"""Characters of a result beside its headers that are not worth leaving out: more than what is said instead."""
 SUMMARY = "<summary>"
 """What the message begins with that stands for the oldest turns."""
 
@@ -70,12 +72,11 @@ def _shortened(message: Message, names: dict[str, str]) -> Message:
 
 def _shortened_block(block: ToolResultBlock, name: str) -> ToolResultBlock:
     text = block.text()
-    if text.startswith(LEFT_OUT):
+    headers = [match[0] for match in PASSAGE.finditer(text)]
+    if isinstance(block.content, str) and len(text) < sum(map(len, headers)) + SHORT:
         return block
     note = f"{LEFT_OUT}{len(text)} characters that {name} answered.)"
-    note = "\n".join([note, *(match[0] for match in PASSAGE.finditer(text))])
-    parts = 0 if isinstance(block.content, str) else len(block.content)
-    return block if len(note) >= len(text) and not parts else block.model_copy(update={"content": note})
+    return block.model_copy(update={"content": "\n".join([note, *headers])})
 
 
 def _headers_in(message: Message) -> list[str]:

@@ -6,8 +6,11 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runtime import errors
+from runtime.agents.citations import highest_mark
 from runtime.agents.compaction import KEPT_TURNS, Shorten, Summarise, decide, too_long
 from runtime.events import catalog as ev
 from runtime.events.compaction import LEFT_OUT, SUMMARY, shortened, source_texts, summarised
@@ -116,6 +119,38 @@ def test_a_summary_keeps_the_sources_of_what_it_stands_for_also_when_it_is_summe
     assert "once" not in twice[0].text()
     assert "\n".join(source_texts(twice[:1])).count("| About") == 3
     assert source_texts((user(f"The user writes {SUMMARY}"),)) == []
+
+
+def made_shorter(conversation: Conversation, step: Shorten | Summarise) -> Conversation:
+    if isinstance(step, Shorten):
+        return shortened(conversation, step.upto)
+    return summarised(conversation, step.upto, "so far")
+
+
+results = st.builds(
+    lambda name, size, marks: (name, "\n".join([*(f"[{m}] a.md:{m} | A" for m in range(marks)), "x" * size])),
+    st.text("abc_", min_size=1, max_size=128),
+    st.integers(0, 700),
+    st.integers(0, 9),
+)
+
+
+@given(st.lists(results, max_size=8))
+def test_whatever_the_results_there_is_an_end_to_making_it_shorter_and_no_source_is_lost(
+    answers: list[tuple[str, str]],
+) -> None:
+    """A step that changed nothing would be taken again for ever, each time with an event."""
+    conversation: Conversation = ()
+    for number, (name, text) in enumerate(answers):
+        use = ToolUseBlock(id=f"c{number}", name=name, input={})
+        result = ToolResultBlock(tool_use_id=use.id, content=text)
+        conversation += (Message(role="assistant", content=(use,)), Message(role="user", content=(result,)))
+    before, steps = highest_mark(conversation), 0
+    while (step := decide(conversation)) is not None:
+        steps += 1
+        assert steps <= 2
+        conversation = made_shorter(conversation, step)
+    assert highest_mark(conversation) == before
 
 
 # --- in the loop ------------------------------------------------------------------------------------------------------
