@@ -764,6 +764,6 @@ async def test_what_the_provider_cites_becomes_events_after_the_marks_of_the_tex
 async def test_a_choice_of_tools_holds_for_the_first_turn_only(bench: Bench) -> None:
     model = Lines(says(call("c1", "look", at="sea"), stop="tool_use"), says("Done."))
     options = ModelOptions(tool_choice="any", stop_sequences=("END",))
-    await bench.work(model, tools=(look,), options=options, server_tools=("web_search",))
+    await bench.work(model, tools=(look,), options=options, server_tools=("code_execution",))
     assert [request.tool_choice for request in model.asked] == ["any", None]
-    assert [(r.options, r.server_tools) for r in model.asked] == [(options, ("web_search",))] * 2
+    assert [(r.options, r.server_tools) for r in model.asked] == [(options, ("code_execution",))] * 2
