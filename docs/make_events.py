@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from runtime.events import catalog, messages, plan
+from runtime.events.attachments import Attachment
 
 TARGET = Path(__file__).with_name("events.md")
 
@@ -67,9 +68,9 @@ def _made() -> frozenset[str]:
 
 
 def _values() -> tuple[type[BaseModel], ...]:
-    own = (catalog.RunInput, catalog.Limits, catalog.StageOutput, catalog.ResumeHint)
+    own = (catalog.RunInput, Attachment, catalog.Limits, catalog.StageOutput, catalog.ResumeHint)
     said = (catalog.History, catalog.Exchange, catalog.Cited)
-    blocks = get_args(get_args(messages.ContentBlock)[0])
+    blocks = [get_args(tagged)[0] for tagged in get_args(get_args(messages.ContentBlock)[0])]
     return (*own, *said, plan.Plan, plan.Todo, messages.Usage, *blocks)
 
 

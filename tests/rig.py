@@ -20,6 +20,7 @@ from runtime.clock import Clock
 from runtime.composition import compose
 from runtime.config import Settings
 from runtime.errors import StoreUnavailable
+from runtime.events.attachments import Attachment
 from runtime.events.catalog import Limits, RunAccepted, RunInput, RunWaiting
 from runtime.events.codec import decode, encode
 from runtime.events.envelope import Draft, Envelope, Stored
@@ -376,13 +377,13 @@ class Rig:
         approve_plan: bool = False,
         title: str | None = None,
         history: History = NOTHING_SAID,
+        attachments: tuple[Attachment, ...] = (),
     ) -> str:
         """Create a run and hand it to the last executor; ``budget`` is in millionths of a US dollar."""
         usd = None if budget is None else budget / 1_000_000
         limits = Limits(deadline_s=deadline_s, tool_calls=tool_calls, budget_usd=usd)
-        accepted = RunAccepted(
-            input=RunInput(question=question), limits=limits, approve_plan=approve_plan, title=title, history=history
-        )
+        given = RunInput(question=question, attachments=attachments)
+        accepted = RunAccepted(input=given, limits=limits, approve_plan=approve_plan, title=title, history=history)
         record = encode(Draft(accepted), run_id, self.clock.now())
         new = NewRun(run_id, "default", None, question, deadline_s, "continue", 30.0, (record,), key, key, budget)
         await self.portal.create(new)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import runtime.errors as errors
+from runtime.agents.attachments import first_message
 from runtime.agents.loop import LoopTools, StageLoop
 from runtime.agents.parts import CallsLeft, Share
 from runtime.agents.patience import TimeIsUp
@@ -23,8 +24,7 @@ from runtime.agents.request import (
 )
 from runtime.agents.spec import AgentSpec
 from runtime.agents.turn import Rung, take_turn
-from runtime.events.brief import render
-from runtime.events.messages import Conversation, user
+from runtime.events.messages import Conversation
 from runtime.llm.client import ModelRequest
 from runtime.log.publisher import Lane, Publisher
 from runtime.stream.chain import Chain
@@ -140,14 +140,14 @@ class Agent:
                 del self._inboxes[request.run_id, request.stage]
 
     async def _planning(self, request: PlanningRequest, emitter: Emitter) -> PlanningResult:
-        first = (user(render(request.brief)),)
-
         def request_for(rung: Rung, messages: Conversation, turn: int) -> ModelRequest:
+            shown = request.shows_attachments and not rung.reads_words_only
             return ModelRequest(
                 model=rung.model,
                 system=rung.instructions,
-                messages=(*first, *messages),
+                messages=(first_message(request.brief, request.attachments, shown=shown), *messages),
                 output_schema=request.schema,
+                options=self._tools.spec.options,
                 max_tokens=self._tools.spec.max_tokens,
                 agent=self.name,
                 turn=turn,

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 from runtime.agents.request import Source
 from runtime.events.catalog import CitationAdded
-from runtime.events.messages import Conversation, ToolResultBlock
+from runtime.events.compaction import PASSAGE as _HEADER
+from runtime.events.compaction import source_texts
+from runtime.events.messages import Conversation
 
-_HEADER = re.compile(r"^\[(\d+)\] (.+?) \| (.*)$", re.MULTILINE)
 _SOURCES = re.compile(r"^Sources:[ \t]*$", re.MULTILINE)
 _MARK = re.compile(r"\[(\d+)\]")
 
@@ -28,7 +29,7 @@ def renumber(text: str, base: int) -> str:
 
 def highest_mark(conversation: Conversation) -> int:
     """The highest number a passage has in the conversation's tool results; 0 when there is none."""
-    return max(map(highest_in, _tool_texts(conversation)), default=0)
+    return max(map(highest_in, source_texts(conversation)), default=0)
 
 
 def highest_in(text: str) -> int:
@@ -36,10 +37,15 @@ def highest_in(text: str) -> int:
     return max((int(m[1]) for m in _HEADER.finditer(text)), default=0)
 
 
+def highest_in_words(text: str) -> int:
+    """The highest mark a text uses; 0 when it uses none."""
+    return max((int(mark) for mark in _MARK.findall(text) if len(mark) < 6), default=0)
+
+
 def passages(conversation: Conversation) -> dict[str, Source]:
     """Every passage the tools have shown, by its mark."""
     found: dict[str, Source] = {}
-    for text in _tool_texts(conversation):
+    for text in source_texts(conversation):
         headers = list(_HEADER.finditer(text))
         ends = [following.start() for following in headers[1:]] + [len(text)]
         for header, end in zip(headers, ends, strict=False):
@@ -75,7 +81,9 @@ def citations_of(text: str, conversation: Conversation, known: Sequence[Source])
             location, title = own[mark]
             quote = quotes.get(location) or _statement(statements, mark)
         elif mark in shown:
-            location, title, quote = shown[mark].location, shown[mark].title, shown[mark].quote
+            location, title = shown[mark].location, shown[mark].title
+            # The words of a passage may have been left out to save room.
+            quote = shown[mark].quote or _statement(statements, mark)
         else:
             continue
         found.append(CitationAdded(source_id=mark, title=title, location=location, quote=quote))
@@ -96,8 +104,3 @@ def handed_back(text: str, citations: Sequence[CitationAdded], base: int) -> str
 def _statement(text: str, mark: str) -> str:
     line = next((line for line in text.splitlines() if f"[{mark}]" in line), "")
     return _MARK.sub("", line).strip(" -*\t")[:QUOTE_CHARACTERS]
-
-
-def _tool_texts(conversation: Conversation) -> list[str]:
-    blocks = (block for message in conversation for block in message.content)
-    return [block.content for block in blocks if isinstance(block, ToolResultBlock) and not block.is_error]

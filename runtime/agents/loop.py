@@ -6,18 +6,22 @@ The conversation is never held apart from the log: the loop advances :class:`Tra
 from __future__ import annotations
 
 import runtime.errors as errors
-from runtime.agents.citations import citations_of
+from runtime.agents.attachments import first_message
+from runtime.agents.citations import citations_of, highest_in_words, highest_mark
+from runtime.agents.compaction import Compaction, has_overflowed
 from runtime.agents.delegate import Delegations
 from runtime.agents.parts import LoopTools as LoopTools
 from runtime.agents.parts import Share, limit_reached
+from runtime.agents.provider_citations import provider_citations
 from runtime.agents.record import StageRecord
 from runtime.agents.request import PersonSaid, StageRequest, StageResult
 from runtime.agents.tool_calls import ToolCalls
 from runtime.agents.turn import Rung, take_turn
 from runtime.events import catalog as ev
-from runtime.events.brief import render
-from runtime.events.messages import Conversation, Message, dump_conversation, user
+from runtime.events.messages import Conversation, Message, dump_conversation
 from runtime.llm.client import ModelRequest, ToolSpec
+from runtime.llm.options import ServerTool
+from runtime.tools.containment import provider_tools
 
 MAX_PAUSES = 8
 """Continuations of one ``pause_turn`` chain (JOURNAL.md 1.5)."""
@@ -39,27 +43,25 @@ class StageLoop:
         self._tools = tools
         self._spec = tools.spec
         self._request = request
-        self._first: Conversation = (user(render(request.brief)),)
         self._record = record
         self._share = share
         delegations = Delegations(tools, request, record, share, StageLoop)
         self._calls = ToolCalls(tools, request, record, share, delegations)
+        self._compaction = Compaction(tools, record, self._model_request, share.patience.progress)
 
     async def run(self) -> StageResult:
         """Work until there is an answer. Raises StageFailed, ToolCallLimitReached and the log's refusals."""
         pauses, record = 0, self._record
-        self._stop_unless_answering()  # a lost process may have left such a turn behind
+        await self._go_on_or_stop()  # a lost process may have left such a turn behind
         await self._answer_open_calls()
         while await self._hear() or not record.transcript.finished():
-            if (failed := limit_reached(self._spec, record.transcript)) is not None:
-                raise failed
             await self._turn()
-            self._stop_unless_answering()
+            stands = await self._go_on_or_stop()
             pauses = pauses + 1 if record.transcript.stop_reason == "pause_turn" else 0
             if pauses > MAX_PAUSES:
                 raise errors.StageFailed(f"the model paused {pauses} times in a row", "too_many_pauses")
             await self._answer_open_calls()
-            if self._request.tools_off:
+            if self._request.tools_off and stands:
                 break  # one answer was granted, and this is it
         return await self._finish()
 
@@ -73,12 +75,21 @@ class StageLoop:
         return bool(new)
 
     def citations(self) -> list[ev.CitationAdded]:
-        """The sources of the answer."""
+        """The sources of the answer: those of its marks, then those the provider cites."""
         transcript = self._record.transcript
-        return citations_of(transcript.text(), transcript.messages(), self._request.sources)
+        text, messages = transcript.text(), transcript.messages()
+        highest = max(highest_mark(messages), highest_in_words(text))
+        own = provider_citations(transcript.done[-1].content, highest)
+        return [*citations_of(text, messages, self._request.sources), *own]
+
+    def _first(self, *, shown: bool) -> Message:
+        return first_message(self._request.brief, self._request.attachments, shown=shown, citing=True)
 
     async def _turn(self) -> None:
         attempts = 0
+        self._stop_at_limit()
+        await self._compaction.make_room()
+        self._stop_at_limit()  # a summary is a turn as well
 
         def request_for(rung: Rung, messages: Conversation, turn: int) -> ModelRequest:
             nonlocal attempts
@@ -91,13 +102,21 @@ class StageLoop:
         except errors.ModelError as error:
             raise errors.StageFailed(error.message, error.code, attempts, error.retryable) from error
 
-    def _stop_unless_answering(self) -> None:
-        """Raises StageFailed when the last turn, whole as it is, is no answer and cannot lead to one."""
-        match self._record.transcript.stop_reason:
-            case "refusal":
-                raise errors.StageFailed("the model declined to answer", "refused")
-            case "model_context_window_exceeded":
-                raise errors.StageFailed("the conversation no longer fits the model's window", "context_overflow")
+    def _stop_at_limit(self) -> None:
+        if (failed := limit_reached(self._spec, self._record.transcript)) is not None:
+            raise failed
+
+    async def _go_on_or_stop(self) -> bool:
+        """Whether the last turn stands; False: a full window cut it off, and it is to be made again with less.
+
+        Raises StageFailed when it is no answer, whole as it is, and cannot lead to one.
+        """
+        if self._record.transcript.stop_reason == "refusal":
+            raise errors.StageFailed("the model declined to answer", "refused")
+        if not has_overflowed(self._record.transcript):
+            return True
+        await self._compaction.after_overflow()
+        return False
 
     def _model_request(self, rung: Rung, messages: Conversation, turn: int) -> ModelRequest:
         offered = self._calls.offered()
@@ -106,13 +125,25 @@ class StageLoop:
         return ModelRequest(
             model=rung.model,
             system=rung.instructions,
-            messages=_merged((*self._first, *messages)),
+            messages=_merged((self._first(shown=not rung.reads_words_only), *messages)),
             tools=tuple(ToolSpec(tool.name, tool.description, tool.input_schema) for tool in tools),
-            tool_choice="none" if self._request.tools_off or (tools and not offered) else None,
+            tool_choice=self._tool_choice(tools_off=bool(tools and not offered)),
+            server_tools=self._server_tools(rung),
+            options=self._spec.options,
             max_tokens=self._spec.max_tokens,
             agent=self._spec.name,
             turn=turn,
         )
+
+    def _server_tools(self, rung: Rung) -> tuple[ServerTool, ...]:
+        met = self._record.transcript.met() | self._request.taint
+        return () if rung.reads_words_only else provider_tools(self._spec.server_tools, met)
+
+    def _tool_choice(self, *, tools_off: bool) -> str | None:
+        if self._request.tools_off or tools_off:
+            return "none"
+        # Only at first: a model that must call a tool can never answer.
+        return None if self._record.transcript.done else self._spec.options.tool_choice
 
     async def _answer_open_calls(self) -> None:
         """Run the last turn's unanswered tool calls, as many as the limit allows. Raises ToolCallLimitReached."""
@@ -121,7 +152,9 @@ class StageLoop:
 
     def _limit_reached(self) -> errors.ToolCallLimitReached:
         transcript = self._record.transcript
-        conversation = _merged((*self._first, *transcript.messages()))
+        # Without the attachments: whoever resumes makes the first message anew, and exceptions should be small.
+        # Not merged: a summary of earlier turns is a user's message too, and must not be dropped with the first.
+        conversation = (self._first(shown=False), *_merged(transcript.messages()))
         return errors.ToolCallLimitReached(
             f"{self._spec.name} made {transcript.tool_calls} tool calls in this step",
             dump_conversation(conversation),

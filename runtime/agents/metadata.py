@@ -11,6 +11,9 @@ from runtime.stream.chain import ALL, ChainFunction, enrich
 from runtime.stream.view import Viewer, ViewFunction
 from runtime.tools.registry import Registry
 
+SUMMARY = b'"purpose":"summary"'
+"""What the bytes of a turn hold that sums up a conversation."""
+
 
 def tool_metadata(registry: Registry) -> ChainFunction:
     """An enrich function over ``registry``: calls and results get title and icon, calls the description too."""
@@ -37,6 +40,8 @@ def tool_visibility(registry: Registry) -> ViewFunction | None:
     def hide_tools(draft: Draft, viewer: Viewer) -> Draft | None:
         hidden = {name for name, visible in roles.items() if not viewer.may_see(visible)}
         match draft.event:
+            case ev.TurnCompleted(purpose="summary"):  # what tools answered, hidden ones too, in the model's words
+                return None if hidden else draft
             case ev.TurnCompleted(content=content) | ev.TurnSnapshot(content=content):
                 return _without(draft, content, hidden)
             case ev.RecoveryRetrying(failure=failure, message=message):
@@ -54,7 +59,8 @@ def tool_visibility(registry: Registry) -> ViewFunction | None:
             case _:
                 return draft
 
-    return ViewFunction(ALL, hide_tools, tuple(name.encode() for name in roles)) if roles else None
+    mentions = (*(name.encode() for name in roles), SUMMARY)
+    return ViewFunction(ALL, hide_tools, mentions) if roles else None
 
 
 def _without(draft: Draft, content: tuple[ContentBlock, ...], hidden: set[str]) -> Draft:

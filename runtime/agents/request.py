@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from runtime.events.attachments import Attachment
 from runtime.events.brief import Brief
 from runtime.events.messages import Usage
 from runtime.events.tool_events import Taint
@@ -56,6 +57,8 @@ class StageRequest:
     sources: tuple[Source, ...] = ()
     """What earlier stages cited, so that their quotes survive."""
     documents: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    """What came with the question; a delegate is shown it as well."""
     said: tuple[PersonSaid, ...] = ()
     """What people have said that the conversation does not have yet."""
     tool_calls_left: int = 200
@@ -96,6 +99,9 @@ class PlanningRequest:
     """A higher one shuts out whoever still works on a lower one."""
     transcript: Transcript = field(default_factory=Transcript)
     """Carries the earlier answer and what was wrong with it when this is a repair."""
+    attachments: tuple[Attachment, ...] = ()
+    shows_attachments: bool = False
+    """False: only their names are told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from runtime.events.plan import Identifier
+from runtime.llm.options import ModelOptions, ServerTool
 
 ToolName = Annotated[str, Field(pattern=r"^([A-Za-z0-9_-]{1,64}|[A-Za-z0-9_-]{1,24}__\*)$")]
 
@@ -37,6 +38,10 @@ class AgentSpec(BaseModel):
     max_turns: Annotated[int, Field(ge=1, le=200)] = 40
     max_tokens: Annotated[int, Field(ge=1, le=200_000)] = 4096
     """Output tokens of one turn."""
+    options: ModelOptions = ModelOptions()
+    """How its models are asked: thinking, choice of tools, and the like."""
+    server_tools: tuple[ServerTool, ...] = ()
+    """Tools that the provider runs itself; only ``anthropic`` models have them."""
     max_stage_tokens: Annotated[int, Field(ge=1)] | None = None
     """Tokens of one stage, in and out, cached ones and delegates' included: past it no further turn is begun."""
     max_stage_cost_usd: Annotated[float, Field(gt=0)] | None = None
@@ -45,3 +50,8 @@ class AgentSpec(BaseModel):
     """Of a stage without progress: without content of the model, a whole turn or a tool's answer."""
     timeout_s: Annotated[float, Field(gt=0)] = 1800.0
     """Of one stage, however much progress it makes, or of one planning call."""
+
+    @model_validator(mode="after")
+    def _check_options(self) -> Self:
+        self.options.check_room(self.max_tokens)
+        return self

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from runtime.events.recovery_events import Recovery, RecoveryFellBack, RecoveryRetrying, recovery_kind
+from runtime.events.recovery_events import (
+    Recovery,
+    RecoveryCompacted,
+    RecoveryFellBack,
+    RecoveryRetrying,
+    recovery_kind,
+)
 from runtime.stream.emitter import Emitter
 from runtime.telemetry import Counts, logger
 
@@ -23,5 +29,9 @@ def _words(event: Recovery) -> str:
             return f"attempt {event.attempt} of {event.of} failed: {event.message}; again in {event.delay_s:g} s"
         case RecoveryFellBack():
             return f"{event.from_model} gave up ({event.failure}); going on with {event.to_model}"
+        case RecoveryCompacted():
+            length = f"{event.tokens} tokens" if event.tokens else "longer than the window"
+            done = f"{event.summarised} messages summed up" if event.summarised else "old tool results left out"
+            return f"the conversation was {length}: {done}"
         case _:
             return str(event)

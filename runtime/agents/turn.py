@@ -24,11 +24,14 @@ from runtime.agents.telling import tell
 from runtime.clock import Clock
 from runtime.errors import ModelBreakerOpen, ModelError, ModelUnauthorized, Parked
 from runtime.events import catalog as ev
+from runtime.events.attachments import takes_attachments
 from runtime.events.messages import Conversation
 from runtime.events.recovery_events import Recovery
+from runtime.events.turn_events import Purpose
 from runtime.llm.client import Completed, ModelClient, ModelRequest
+from runtime.llm.models import CATALOGUE, Catalogue
 from runtime.llm.pricing import LIST_PRICES, PriceTable
-from runtime.llm.request import request_bytes
+from runtime.llm.request_size import server_tool_uses, size_bound
 from runtime.recovery.alarm import Alarms
 from runtime.recovery.breaker import Breaker, Breakers, Call
 from runtime.recovery.ladder import next_rung
@@ -56,6 +59,11 @@ class Rung:
         """The adapter: with the model's name at its provider, what breakers and alarms are kept by."""
         return self.name.partition(":")[0]
 
+    @property
+    def reads_words_only(self) -> bool:
+        """Whether it cannot be shown attachments, and its provider has no tools of its own."""
+        return not takes_attachments(self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class TurnTools:
@@ -70,6 +78,8 @@ class TurnTools:
     breakers: Breakers = field(default_factory=Breakers)
     """One for all agents of a process."""
     alarms: Alarms = field(default_factory=Alarms)
+    catalogue: Catalogue = CATALOGUE
+    """What is known of models' windows."""
 
 
 RequestFor = Callable[[Rung, Conversation, int], ModelRequest]
@@ -82,9 +92,10 @@ async def take_turn(
     request_for: RequestFor,
     *,
     show: bool,
+    purpose: Purpose = "answer",
     progress: Callable[[], None] = lambda: None,
 ) -> None:
-    """Make the next turn of the conversation in ``record``. ``show`` streams its deltas.
+    """Make the next turn of the conversation in ``record``. ``show`` streams its deltas; ``purpose`` says what it is for.
 
     ``progress`` is called whenever the model says something, and after a pause that was made on purpose.
 
@@ -92,7 +103,7 @@ async def take_turn(
     announced and not withdrawn), :class:`Parked` when the last model asks for a long pause (its attempt is withdrawn), and
     what the log refuses, as itself: ``LimitExceeded`` when the call does not fit the budget, ``RunCancelled``, ``Fenced`` ...
     """
-    await _Turn(tools, record, request_for, show, progress).take()
+    await _Turn(tools, record, request_for, show, purpose, progress).take()
 
 
 class _Turn:
@@ -104,12 +115,14 @@ class _Turn:
         record: StageRecord,
         request_for: RequestFor,
         show: bool,
+        purpose: Purpose,
         progress: Callable[[], None],
     ) -> None:
         self._tools = tools
         self._record = record
         self._request_for = request_for
         self._show = show
+        self._purpose = purpose
         self._progress = progress
         self._rung_at = 0
         self._tries = 0
@@ -178,8 +191,11 @@ class _Turn:
         request = self._request_for(self._rung, self._record.transcript.messages(), turn)
         prices, reserved = self._tools.prices, 0.0
         if prices.knows(request.model):
-            reserved = prices.worst_case_usd(request.model, request_bytes(request), request.max_tokens)
-        announced = ev.TurnStarted(model=self._rung.name, request_hash=_hash(request), reserved_cost_usd=reserved)
+            size, uses = await size_bound(self._rung.client, request), server_tool_uses(request)
+            reserved = prices.worst_case_usd(request.model, size, request.max_tokens, uses)
+        announced = ev.TurnStarted(
+            model=self._rung.name, request_hash=_hash(request), reserved_cost_usd=reserved, purpose=self._purpose
+        )
         await self._record.commit_at(turn, attempt, announced)
         self._announced += 1
         failpoints.hit("turn.started")
@@ -276,6 +292,7 @@ class _Turn:
                 model=done.model,
                 truncated=done.stop_reason == "max_tokens",
                 released_cost_usd=before.reserved_usd,
+                purpose=self._purpose,
             )
         ]
         events += [
@@ -288,5 +305,6 @@ class _Turn:
 def _hash(request: ModelRequest) -> str:
     """A short fingerprint of what the model is asked, to compare runs by."""
     parts = [request.model, request.system, *(m.model_dump_json() for m in request.messages), request.tool_choice or ""]
+    parts += [*request.server_tools, request.options.model_dump_json()]
     parts += [orjson.dumps(spec.input_schema, option=orjson.OPT_SORT_KEYS).decode() for spec in request.tools]
     return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]

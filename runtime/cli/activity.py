@@ -108,6 +108,10 @@ def note(envelope: Envelope) -> str | None:
             return f"{event.failure}: {event.message}; trying again{wait} ({event.attempt} of {event.of})"
         case ev.RecoveryFellBack():
             return f"{event.failure}: going on with {event.to_model} instead of {event.from_model}"
+        case ev.RecoveryCompacted(summarised=0):
+            return "the conversation grew too long for its model: old tool results were left out"
+        case ev.RecoveryCompacted():
+            return "the conversation grew too long for its model: its oldest turns were summed up"
         case ev.RecoveryResumed(reason="tool_call_limit"):
             return f"tool-call limit reached after {event.tool_calls} calls; resumed ({event.attempt} of {event.of})"
         case ev.RecoveryResumed():

@@ -122,6 +122,10 @@ def ask(
         typer.Option(metavar="ID", help="Ask on in this conversation; what was said in it is known."),
     ] = None,
     go_on: Annotated[bool, typer.Option("--continue", help="Ask on in the newest conversation.")] = False,
+    attach: Annotated[
+        list[Path] | None,
+        typer.Option("--attach", metavar="FILE", help="A picture, a PDF or a text for the question; may be repeated."),
+    ] = None,
 ) -> None:
     """Ask a question and watch the answer arrive.
 
@@ -138,7 +142,7 @@ def ask(
 
     look = Look(json=json, plain=plain)
     with outcome.told():
-        asked = Asked(question, docs, budget, conversation, go_on)
+        asked = Asked(question, docs, budget, conversation, go_on, tuple(attach or ()))
         work = command(asked, url=url, model=model, data=data, look=look, detach=detach)
         raise outcome.Leave(asyncio.run(work))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.cli import screens
+from runtime.cli.attach import attachments
 from runtime.cli.ending import guarded
 from runtime.cli.outcome import MISUSED, fail, folder
 from runtime.cli.show import show
@@ -32,6 +33,8 @@ class Asked:
     """Its id; None: a new one, unless ``go_on``."""
     go_on: bool = False
     """In the conversation that was asked in last."""
+    attach: tuple[Path, ...] = ()
+    """Files for the question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,11 @@ async def ask(
         raise fail(
             "--continue asks on in the newest conversation, --conversation in the one it names: give one", MISUSED
         )
-    options: dict[str, object] = {"documents": _documents(asked.documents, url), "budget_usd": asked.budget_usd}
+    options: dict[str, object] = {
+        "documents": _documents(asked.documents, url),
+        "budget_usd": asked.budget_usd,
+        "attachments": attachments(asked.attach),
+    }
     async with find(url, model=model, data=data, say=screens.stderr_line) as system:
         if detach and system.private:
             raise fail("--detach needs a server that stays: start one with `headrace serve`", MISUSED)

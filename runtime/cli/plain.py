@@ -35,7 +35,7 @@ class Plain:
         match event:
             case ev.TurnDelta(kind="text") if envelope.stage:
                 return self._speak(key, mark, event.text)
-            case ev.TurnCompleted() if envelope.stage:
+            case ev.TurnCompleted(purpose="answer") if envelope.stage:
                 unheard = "" if key in self._spoken else text_of(event.content)
                 return [*self._speak(key, mark, unheard), *self._flush(key, mark)]
             case ev.TurnSuperseded():

@@ -57,6 +57,9 @@ from runtime.events.recovery_events import (
     Hidden as Hidden,
 )
 from runtime.events.recovery_events import (
+    RecoveryCompacted as RecoveryCompacted,
+)
+from runtime.events.recovery_events import (
     RecoveryFellBack as RecoveryFellBack,
 )
 from runtime.events.recovery_events import (
@@ -193,6 +196,7 @@ Event = (
     | ApprovalRequested
     | ApprovalGiven
     | RecoveryRetrying
+    | RecoveryCompacted
     | RecoveryFellBack
     | RecoveryResumed
     | RecoveryToolSwitchedOff

@@ -238,7 +238,13 @@ def _apply(state: RunState, envelope: Envelope) -> RunState:  # one thought: a t
             return replace(state, usage=state.usage.plus(event.usage))
         case ev.ToolCalled():
             return replace(state, tool_calls=state.tool_calls + 1)
-        case ev.RecoveryRetrying() | ev.RecoveryFellBack() | ev.RecoveryResumed() | ev.RecoveryToolSwitchedOff():
+        case (
+            ev.RecoveryRetrying()
+            | ev.RecoveryFellBack()
+            | ev.RecoveryCompacted()
+            | ev.RecoveryResumed()
+            | ev.RecoveryToolSwitchedOff()
+        ):
             return _recovered(state, envelope, recovery_kind(event))
         case ev.ApprovalRequested():
             asked = Approval(event, envelope.stage, envelope.call)

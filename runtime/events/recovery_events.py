@@ -30,6 +30,19 @@ class RecoveryFellBack(EventData):
     failure: str
 
 
+class RecoveryCompacted(EventData):
+    """A stage's conversation was too long for its model and goes on shorter; the log keeps all of it."""
+
+    type: Literal["recovery.compacted"] = "recovery.compacted"
+    family = "system"
+    shortened: int = 0
+    """Tool results in the first so many messages are now only told of."""
+    summarised: int = 0
+    """The first so many messages are now the summary that the last turn made."""
+    tokens: int = 0
+    """How long the prompt had become; 0: too long for its model, by the model's own word."""
+
+
 class RecoveryResumed(EventData):
     """Work goes on from the tool-call limit with the whole conversation."""
 
@@ -53,16 +66,18 @@ class RecoveryToolSwitchedOff(EventData):
     """The same in words for people."""
 
 
-Recovery = RecoveryRetrying | RecoveryFellBack | RecoveryResumed | RecoveryToolSwitchedOff
+Recovery = RecoveryRetrying | RecoveryFellBack | RecoveryCompacted | RecoveryResumed | RecoveryToolSwitchedOff
 
 
 def recovery_kind(event: Recovery) -> str:
-    """What a recovery is counted as: ``retrying:overloaded``, ``fell_back``, ``resumed:takeover``, ``tool_switched_off``."""
+    """What a recovery is counted as: ``retrying:overloaded``, ``fell_back``, ``compacted``, ``resumed:takeover`` ..."""
     match event:
         case RecoveryRetrying(failure=failure):
             return f"retrying:{failure}"
         case RecoveryFellBack():
             return "fell_back"
+        case RecoveryCompacted():
+            return "compacted"
         case RecoveryResumed(reason=reason):
             return f"resumed:{reason}"
         case RecoveryToolSwitchedOff():

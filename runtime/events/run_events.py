@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
+from runtime.events.attachments import Attachment
 from runtime.events.base import SCHEMA_VERSION, EventData
 from runtime.events.history import History
 from runtime.events.messages import Usage
@@ -17,6 +20,8 @@ class RunInput(EventData):
     documents: str | None = None
     """A folder on the server whose documents the agents may search."""
     metadata: dict[str, str] = {}
+    attachments: tuple[Attachment, ...] = Field(default=(), exclude_if=lambda value: not value)
+    """What the person attached; shown to the models that can see it."""
 
 
 class Limits(EventData):

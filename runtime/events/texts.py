@@ -43,6 +43,8 @@ class Texts:
         if isinstance(event, TurnDelta):
             if event.kind == "text":
                 self.texts[key] = self.texts.get(key, "") + event.text
+        elif isinstance(event, TurnCompleted) and event.purpose == "summary":
+            return
         elif isinstance(event, TurnCompleted | TurnSnapshot):
             self.texts[key] = text_of(event.content)
         elif isinstance(event, TurnSuperseded):

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from runtime.events import compaction
 from runtime.events.calls import call_key
 from runtime.events.catalog import (
     ApprovalGiven,
     ApprovalRequested,
     Event,
     InputDelivered,
+    RecoveryCompacted,
     RecoveryResumed,
     RecoveryRetrying,
     RecoveryToolSwitchedOff,
@@ -32,6 +34,7 @@ from runtime.events.messages import (
     ContentBlock,
     Conversation,
     Message,
+    ServerToolUseBlock,
     TextBlock,
     ToolResultBlock,
     ToolUseBlock,
@@ -90,6 +93,8 @@ class Transcript:
     """Of a delegate's conversation: whose it is."""
     children: dict[str, Transcript] = field(default_factory=dict)
     """Conversations of delegates whose calls have no answer yet, by :func:`runtime.events.calls.call_key`."""
+    summary: str = ""
+    """Of the oldest turns, made and not yet put in their place."""
 
     def next_attempt(self) -> tuple[int, int]:
         """Turn and attempt that come next: the turn that did not complete again, else a new one."""
@@ -200,6 +205,15 @@ def advance(
             return replace(transcript, turn=turn or 0, attempt=attempt or 0, open=True, reserved_usd=reserved)
         case TurnSuperseded() | TurnFailed():
             return replace(transcript, open=False, reserved_usd=0.0)
+        case TurnCompleted(content=content, usage=usage, purpose="summary"):
+            return replace(
+                transcript,
+                open=False,
+                reserved_usd=0.0,
+                turns_done=turn or transcript.turn,
+                usage=transcript.usage.plus(usage),
+                summary=text_of(content),
+            )
         case TurnCompleted(content=content, stop_reason=stop_reason, usage=usage):
             done = (*transcript.messages(), Message(role="assistant", content=content))
             return replace(
@@ -216,7 +230,11 @@ def advance(
                 turns_done=turn or transcript.turn,
                 stop_reason=stop_reason,
                 usage=transcript.usage.plus(usage),
+                taint=transcript.taint | _brought_in(content),
+                summary="",
             )
+        case RecoveryCompacted(shortened=upto, summarised=summarised):
+            return _compacted(transcript, upto, summarised)
         case ToolCalled():
             return _called(transcript, event)
         case ToolCompleted(call_id=call_id, name=name, result=result, is_error=is_error):
@@ -281,6 +299,11 @@ def with_child(transcript: Transcript, key: str, child: Transcript) -> Transcrip
     return replace(transcript, children={**transcript.children, key: child})
 
 
+def _brought_in(content: tuple[ContentBlock, ...]) -> Taint:
+    """What the provider's own tools have shown the conversation in a turn."""
+    return frozenset({"untrusted"} if any(isinstance(block, ServerToolUseBlock) for block in content) else ())
+
+
 def _called(transcript: Transcript, event: ToolCalled) -> Transcript:
     call_id = event.call_id
     after = replace(
@@ -294,6 +317,17 @@ def _called(transcript: Transcript, event: ToolCalled) -> Transcript:
     if event.delegate is None or key in transcript.children:
         return after
     return with_child(after, key, Transcript(agent=event.delegate))
+
+
+def _compacted(transcript: Transcript, shorten: int, summarise: int) -> Transcript:
+    done, stop_reason, results = transcript.done, transcript.stop_reason, transcript.results
+    if stop_reason == "model_context_window_exceeded":  # what the full window cut off is no turn to go on from
+        done, results = done[:-1], ()  # nor are the answers to calls of it that could not be used
+        stop_reason = "pause_turn" if done and done[-1].role == "assistant" else None
+    if summarise:
+        done = compaction.summarised(done, summarise, transcript.summary)
+    done = compaction.shortened(done, shorten)
+    return replace(transcript, done=done, results=results, stop_reason=stop_reason, summary="")
 
 
 def _ran(transcript: Transcript, call_id: str, name: str, result: str, is_error: bool) -> Transcript:

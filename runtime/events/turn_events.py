@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from runtime.events.base import EventData
 from runtime.events.messages import ContentBlock, Usage
+
+Purpose = Literal["answer", "summary"]
+"""What a turn is for."""
 
 
 class TurnStarted(EventData):
@@ -17,6 +22,7 @@ class TurnStarted(EventData):
     request_hash: str
     reserved_cost_usd: float = 0.0
     """The most this call can cost, held back from the budgets before it is made; 0 where the price is not known."""
+    purpose: Purpose = Field(default="answer", exclude_if=lambda purpose: purpose == "answer")
 
 
 class TurnDelta(EventData):
@@ -44,6 +50,8 @@ class TurnCompleted(EventData):
     truncated: bool = False
     released_cost_usd: float = 0.0
     """What ``turn.started`` held back, given back now; ``usage.cost_usd`` is what counts as spent instead."""
+    purpose: Purpose = Field(default="answer", exclude_if=lambda purpose: purpose == "answer")
+    """``summary``: of the conversation so far, for the model itself; no part of what is said to people."""
 
 
 class TurnSnapshot(EventData):

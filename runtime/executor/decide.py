@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from runtime.errors import ModelError, by_code
 from runtime.events import catalog as ev
+from runtime.events.attachments import called, takes_attachments
 from runtime.events.fold import RunState
 from runtime.events.plan import Plan
 from runtime.executor.resume import hint_of
@@ -213,8 +214,19 @@ def _completed(state: RunState, now: float, answer: str, stopped: str | None, no
         elapsed_s=round(max(0.0, now - state.accepted_at), 3),
         stopped=stopped,
         outputs=state.outputs(),
-        note=note,
+        note=" ".join(words for words in (note, _left_out(state)) if words) or None,
     )
+
+
+def _left_out(state: RunState) -> str | None:
+    """What a reader must know of attachments that an agent who worked on the answer could not see."""
+    attached = state.accepted.input.attachments if state.accepted else ()
+    worked = [todo.agent for todo in state.plan.todos] if state.plan else []
+    blind = [name for name in dict.fromkeys(worked) if not takes_attachments(state.models.get(name, ""))]
+    if not attached or not blind:
+        return None
+    what = "The attachments were" if len(attached) > 1 else "The attachment was"
+    return f"{what} left out ({', '.join(called(attached))}): the models of {', '.join(blind)} read words only."
 
 
 def _expired(state: RunState, now: float) -> bool:

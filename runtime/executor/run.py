@@ -243,6 +243,7 @@ class RunDriver:
             titled=state.title is not None,
             history=accepted.history,
             dispatch=dispatch,
+            attachments=accepted.input.attachments,
             transcripts={name: agent.transcript for name, agent in state.agents.items()},
         )
         self._planned = True

@@ -177,6 +177,7 @@ class StageDriver:
             transcript=transcript,
             sources=sources_of(self._stage, state),
             documents=accepted.input.documents,
+            attachments=accepted.input.attachments,
             said=tuple(PersonSaid(said.input, said.text) for said in state.messages_for(self._id)),
             tool_calls_left=max(0, accepted.limits.tool_calls - state.tool_calls),
             tools_off=tools_off,

@@ -75,7 +75,12 @@ def admit(
     ``default`` is its ``on_disconnect``.
     """
     accepted = RunAccepted(
-        input=RunInput(question=body.input, documents=documents, metadata=body.metadata),
+        input=RunInput(
+            question=body.input,
+            documents=documents,
+            metadata=body.metadata,
+            attachments=tuple(attachment.kept() for attachment in body.attachments),
+        ),
         limits=Limits(deadline_s=body.deadline_s, budget_usd=body.budget_usd),
         conversation_id=conversation_id,
         on_disconnect=body.on_disconnect or default,

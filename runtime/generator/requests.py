@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, RootModel, field_validator
 
 from runtime.events.plan import Identifier, Plan
+from runtime.generator.attachments import MAX_ATTACHMENTS, AttachmentBody
 from runtime.generator.contract import Body, OnDisconnect
 
 MetadataKey = Annotated[str, Field(min_length=1, max_length=64)]
@@ -26,6 +27,10 @@ class CreateRun(Body):
     """The question; not blank."""
     documents: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     """A folder on the server whose documents the agents may search; the server's own choice when left out."""
+    attachments: Annotated[
+        list[AttachmentBody], Field(max_length=MAX_ATTACHMENTS, exclude_if=lambda value: not value)
+    ] = []
+    """Pictures, PDFs and texts that belong to the question."""
     conversation_id: Identifier | None = None
     on_disconnect: OnDisconnect | None = None
     """Default: ``cancel`` when the answer is a stream, ``continue`` when it is a 202."""

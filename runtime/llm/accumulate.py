@@ -2,34 +2,25 @@
 
 Stricter than the SDK where the SDK guesses (JOURNAL.md 4.1, measured): it accepts a body that ends early, repairs tool
 arguments that were cut off, and ignores what follows them. Here a message is complete only after ``message_stop`` *and*
-a stop reason, and arguments are one strict JSON object or the call is invalid. Laxer in one place: blocks, deltas and
-events of kinds that are not known are skipped and counted, because the API may add kinds within a version.
+a stop reason, and arguments are one strict JSON object or the call is invalid. Laxer in one place: deltas and events
+of kinds that are not known are skipped and counted, because the API may add kinds within a version, and blocks of such
+kinds are kept as they came (:mod:`runtime.llm.blocks`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import get_args
 
 import orjson
 
 from runtime.errors import ModelProtocolError, ModelStopUnknown, ModelStreamBroken
-from runtime.events.messages import (
-    ContentBlock,
-    RedactedThinkingBlock,
-    TextBlock,
-    ThinkingBlock,
-    ToolUseBlock,
-    Usage,
-)
-from runtime.llm import arguments, classify
-from runtime.llm.client import Chunk, Completed, InvalidCall, StopReason, TextDelta, ThinkingDelta, ToolInputDelta
+from runtime.events.messages import ContentBlock, Usage
+from runtime.llm import classify
+from runtime.llm.blocks import Json, ReceivedBlock, begun, text_of
+from runtime.llm.client import Chunk, Completed, InvalidCall, StopReason
 from runtime.llm.pricing import LIST_PRICES, PriceTable
 from runtime.llm.sse_decode import ServerSentEvent
 from runtime.telemetry import Counts
-
-Json = dict[str, Any]
-"""A parsed event. ``Any`` because the provider decides what is in it; every use checks or is inside :meth:`feed`."""
 
 _STOP_REASONS = frozenset(get_args(StopReason))
 _CUT_SHORT = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
@@ -41,17 +32,9 @@ _USAGE = {
     "cache_read_input_tokens": "cache_read_tokens",
     "cache_creation_input_tokens": "cache_write_tokens",
 }
-
-
-@dataclass(slots=True)
-class _Block:
-    """A content block being received."""
-
-    kind: str
-    start: Json
-    parts: list[str] = field(default_factory=list)
-    signature: str = ""
-    closed: bool = False
+_SERVER_TOOLS = {"web_search_requests": "web_searches", "web_fetch_requests": "web_fetches"}
+_SILENT = frozenset({"thinking", "redacted_thinking", "server_tool_use"})
+"""Blocks during and after which nothing may come for long: thought that is not shown, a tool at work at the provider."""
 
 
 class Accumulator:
@@ -62,11 +45,11 @@ class Accumulator:
         self._asked = model
         self._model = model
         self._counts = counts
-        self._blocks: dict[int, _Block] = {}
+        self._blocks: dict[int, ReceivedBlock] = {}
         self._usage: dict[str, int] = {}
         self._stop_reason: str | None = None
         self._started = False
-        self._open: _Block | None = None
+        self._last: ReceivedBlock | None = None
         self.stopped = False
         """Whether ``message_stop`` has come: the rest of the stream does not matter."""
         self.contents = 0
@@ -74,8 +57,9 @@ class Accumulator:
 
     @property
     def thinks(self) -> bool:
-        """Whether the block being received is thinking: some models show none of it until it is over."""
-        return self._open is not None and self._open.kind in ("thinking", "redacted_thinking")
+        """Whether what comes next may be long in coming: hidden thinking, or a tool at work at the provider."""
+        last = self._last
+        return last is not None and last.kind in _SILENT and not (last.closed and last.kind != "server_tool_use")
 
     def feed(self, event: ServerSentEvent) -> Chunk | None:
         """The chunk ``event`` makes, if it makes one.
@@ -124,53 +108,36 @@ class Accumulator:
     def _start_block(self, index: int, start: Json) -> Chunk | None:
         if not self._started or not isinstance(index, int) or index in self._blocks:
             raise ModelProtocolError("the model's provider began a content block out of order")
-        block = self._open = self._blocks[index] = _Block(_text(start["type"]), start)
+        self._last, chunk = begun(start)
+        self._blocks[index] = self._last
         self.contents += 1
-        match block.kind:
-            case "text":
-                return TextDelta(_grow(block, start["text"])) if start.get("text") else None
-            case "thinking":
-                return ThinkingDelta(_grow(block, start["thinking"])) if start.get("thinking") else None
-            case "tool_use" | "redacted_thinking":
-                for key in ("id", "name") if block.kind == "tool_use" else ("data",):
-                    _text(start[key])
-            case _:
-                self._counts.add("llm.unknown_block")
-        return None
+        return chunk
 
     def _stop_block(self, index: int) -> None:
         self._blocks[index].closed = True
-        self._open = None
         self.contents += 1
 
     def _delta(self, index: int, delta: Json) -> Chunk | None:
-        block = self._blocks[index]
         self.contents += 1
-        match block.kind, delta["type"]:
-            case "text", "text_delta":
-                return TextDelta(_grow(block, delta["text"]))
-            case "tool_use", "input_json_delta":
-                return ToolInputDelta(block.start["id"], block.start["name"], _grow(block, delta["partial_json"]))
-            case "thinking", "thinking_delta":
-                return ThinkingDelta(_grow(block, delta["thinking"]))
-            case "thinking", "signature_delta":
-                block.signature = _text(delta["signature"])
-            case _:
-                self._counts.add("llm.unknown_delta")
-        return None
+        known, chunk = self._blocks[index].grow(delta)
+        if not known:
+            self._counts.add("llm.unknown_delta")
+        return chunk
 
     def _finish(self, body: Json) -> None:
         if not self._started:
             raise ModelProtocolError("the model's provider ended a message it never began")
         self.contents += 1
         reason = body["delta"].get("stop_reason")
-        self._stop_reason = self._stop_reason if reason is None else _text(reason)
+        self._stop_reason = self._stop_reason if reason is None else text_of(reason)
         self._count(body.get("usage"))
 
     def _count(self, usage: Json | None) -> None:
         # Counts are totals, not additions; one that a later event leaves out keeps its value.
         given = usage or {}
         self._usage |= {ours: int(given[theirs]) for theirs, ours in _USAGE.items() if given.get(theirs) is not None}
+        served = given.get("server_tool_use") or {}
+        self._usage |= {ours: int(served[theirs]) for theirs, ours in _SERVER_TOOLS.items() if served.get(theirs)}
 
     def completed(self) -> Completed:
         """The whole message.
@@ -183,7 +150,8 @@ class Accumulator:
             raise ModelStreamBroken(f"the model's stream ended before its end: it never sent {seen}")
         if self._stop_reason not in _STOP_REASONS:
             raise ModelStopUnknown(f"the model stopped for a reason that is not known: {self._stop_reason[:60]!r}")
-        finished = [self._finished(self._blocks[index]) for index in sorted(self._blocks)]
+        cut = self._stop_reason if self._stop_reason in _CUT_SHORT else None
+        finished = [self._finished(self._blocks[index], cut) for index in sorted(self._blocks)]
         return Completed(
             content=tuple(b for b in finished if b is not None and not isinstance(b, InvalidCall)),
             stop_reason=self._stop_reason,  # type: ignore[arg-type]  # looked up in _STOP_REASONS above
@@ -199,38 +167,12 @@ class Accumulator:
     def _priced(self) -> dict[str, int]:
         return {"input_tokens": 0, "output_tokens": 0} | self._usage
 
-    def _finished(self, block: _Block) -> ContentBlock | InvalidCall | None:
-        text = "".join(block.parts)
-        match block.kind:
-            case "text":
-                return TextBlock(text=text)
-            case "thinking":
-                return ThinkingBlock(thinking=text, signature=block.signature or str(block.start.get("signature", "")))
-            case "redacted_thinking":
-                return RedactedThinkingBlock(data=block.start["data"])
-            case "tool_use":
-                return self._call(block, text)
-        return None
-
-    def _call(self, block: _Block, text: str) -> ToolUseBlock | InvalidCall:
-        # No delta at all means the arguments came whole with the start, as servers do for tools without arguments.
-        raw = text or orjson.dumps(block.start.get("input") or {}).decode()
-        call_id, name = block.start["id"], block.start["name"]
-        if self._stop_reason in _CUT_SHORT or not block.closed:
-            return InvalidCall(call_id, name, raw, f"the answer ended ({self._stop_reason}) before the call was whole")
+    def _finished(self, block: ReceivedBlock, cut: str | None) -> ContentBlock | InvalidCall | None:
         try:
-            return ToolUseBlock(id=call_id, name=name, input=arguments.parse(raw))
+            finished = block.finished(cut)
         except ValueError as error:
-            return InvalidCall(call_id, name, raw, str(error))
-
-
-def _grow(block: _Block, piece: object) -> str:
-    text = _text(piece)
-    block.parts.append(text)
-    return text
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("a piece of text is not text")
-    return value
+            words = f"the model's provider ran {block.start.get('name')!r} with arguments that cannot be read: {error}"
+            raise ModelProtocolError(words) from error
+        if finished is None:
+            self._counts.add("llm.unknown_block")
+        return finished

@@ -37,11 +37,17 @@ from runtime.llm.deadlines import Deadlines, Limits
 from runtime.llm.pricing import LIST_PRICES, PriceTable
 from runtime.llm.request import render
 from runtime.llm.sse_decode import SseDecoder
-from runtime.telemetry import Counts
+from runtime.telemetry import Counts, logger
+
+_log = logger("llm")
 
 DEFAULT_BASE_URL = "https://api.anthropic.com"
 PLACEHOLDER_KEY = "none"
 """Sent to a server of one's own when there is no key: local servers need none, but the SDK insists on a header."""
+COUNT_S = 5.0
+"""For the answer to how many tokens a request has; a turn waits for it."""
+_COUNTED = frozenset({"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config"})
+"""What a request to count may hold."""
 DRAIN_S = 0.25
 """How long the end of the body is waited for after ``message_stop``; then the connection is not worth keeping."""
 
@@ -105,6 +111,18 @@ class AnthropicClient:
                         deadlines.progressed(thinks=folded.thinks)
                 yield folded.completed()
                 await _drain(body)
+
+    async def count(self, request: ModelRequest) -> int | None:
+        """Ask the provider; None when it does not count, or not now: counting is never what a turn fails by."""
+        arguments = {k: v for k, v in render(request, anthropic.transform_schema).items() if k in _COUNTED}
+        try:
+            async with asyncio.timeout(COUNT_S):
+                return (await self._sdk.messages.count_tokens(**arguments)).input_tokens
+        except (anthropic.AnthropicError, httpx2.RequestError, TimeoutError, ValueError) as error:
+            # ValueError: what the SDK makes of an answer that is no JSON. Only its kind is told: words may repeat the key.
+            self.counts.add("llm.not_counted")
+            _log.info("%s does not count tokens: %s", self._where, type(error).__name__)
+            return None
 
     async def aclose(self) -> None:
         """Close every connection; turns in progress break."""

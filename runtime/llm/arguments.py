@@ -27,15 +27,16 @@ def parse(raw: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"the arguments must be a JSON object, not {type(value).__name__}")
     _refuse_numbers_that_change(raw)
-    if _deeper_than(value, MAX_DEPTH):
+    if deeper_than(value, MAX_DEPTH):
         raise ValueError(f"the arguments are nested more than {MAX_DEPTH} levels deep")
     return value
 
 
-def _deeper_than(value: Any, levels: int) -> bool:
+def deeper_than(value: Any, levels: int) -> bool:
+    """Whether ``value``, any JSON, is nested more than ``levels`` deep."""
     if isinstance(value, dict | list):
         inner = value.values() if isinstance(value, dict) else value
-        return levels == 0 or any(_deeper_than(item, levels - 1) for item in inner)
+        return levels == 0 or any(deeper_than(item, levels - 1) for item in inner)
     return False
 
 

@@ -6,6 +6,7 @@ Rules every adapter keeps, examined by ``tests/contracts/test_model_client.py``:
 - a stream that ends early raises; it never looks complete;
 - tool arguments are strict JSON objects; anything else makes the block land in ``Completed.invalid_calls`` and never in
   ``content`` as something that could be run;
+- what the provider said that has no class here is kept and sent back as it came, never dropped;
 - adapters never retry: one retry authority, in the agent loop;
 - closing the iterator (``aclose``) or cancelling its task closes the connection to the provider.
 """
@@ -14,9 +15,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from runtime.events.messages import ContentBlock, Conversation, Usage
+from runtime.llm.options import ModelOptions, ServerTool
 
 StopReason = Literal[
     "end_turn", "stop_sequence", "tool_use", "max_tokens", "pause_turn", "refusal", "model_context_window_exceeded"
@@ -42,7 +44,11 @@ class ModelRequest:
     messages: Conversation
     tools: tuple[ToolSpec, ...] = ()
     tool_choice: str | None = None
-    """None: as the model likes; ``"none"``: no tools; any other word: that tool must be called."""
+    """None: as the model likes; ``"none"``: no tools; ``"any"``: one of them; any other word: that tool must be called."""
+    server_tools: tuple[ServerTool, ...] = ()
+    """Tools the provider runs itself; adapters of others leave them out."""
+    options: ModelOptions = field(default_factory=ModelOptions)
+    """What else the agent chose; adapters take what they can."""
     output_schema: dict[str, Any] | None = None
     """When given, the answer's text is one JSON object that fits this JSON Schema."""
     max_tokens: int = 4096
@@ -108,6 +114,20 @@ class ModelClient(Protocol):
     async def aclose(self) -> None:
         """Close what the client holds; further turns are not possible."""
         ...
+
+
+@runtime_checkable
+class CountsTokens(Protocol):
+    """A client that can also ask how long a request is for its model; not every one can."""
+
+    async def count(self, request: ModelRequest) -> int | None:
+        """How many tokens the model would read; None when it cannot be said now. Never raises a ``ModelError``."""
+        ...
+
+
+async def count_tokens(client: ModelClient, request: ModelRequest) -> int | None:
+    """How many tokens ``request`` has, if ``client`` can say."""
+    return await client.count(request) if isinstance(client, CountsTokens) else None
 
 
 @dataclass(frozen=True, slots=True)

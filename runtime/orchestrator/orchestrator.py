@@ -15,6 +15,7 @@ from runtime.agents.spec import AgentSpec
 from runtime.clock import Clock
 from runtime.errors import HeadraceError, OutputInvalid
 from runtime.events import catalog as ev
+from runtime.events.attachments import Attachment
 from runtime.events.brief import Brief
 from runtime.events.history import NOTHING_SAID, History
 from runtime.events.plan import Plan
@@ -59,6 +60,8 @@ class PlanRequest:
     """What was said in the conversation before."""
     dispatch: int = 1
     """A higher one shuts out whoever still plans under a lower one."""
+    attachments: tuple[Attachment, ...] = ()
+    """The guardrail sees them, the planner learns their names, the titler nothing."""
     transcripts: Mapping[str, Transcript] = field(default_factory=dict)
     """Planning agents' conversations as the log has them: a completed turn is never repeated."""
 
@@ -237,7 +240,17 @@ class Orchestrator:
         try:
             async with asyncio.timeout(limit):
                 before = request.transcripts.get(name, Transcript())
-                question = PlanningRequest(request.run_id, request.epoch, brief, schema, request.dispatch, before)
+                attached = () if name == "titler" else request.attachments
+                question = PlanningRequest(
+                    request.run_id,
+                    request.epoch,
+                    brief,
+                    schema,
+                    request.dispatch,
+                    before,
+                    attachments=attached,
+                    shows_attachments=name == "guardrail",
+                )
                 answer = await self._valid(self._agents[name], question, emitter, validate)
         except TimeoutError as error:
             failure: HeadraceError = errors.StageFailed(f"no answer within {limit:g} s", "planning_timeout", 1, True)

@@ -38,6 +38,7 @@ ESSENTIAL = frozenset(
         "approval.given",
         "input.received",
         "input.delivered",
+        "recovery.compacted",
         "recovery.resumed",
         "recovery.retrying",
         "recovery.tool_switched_off",

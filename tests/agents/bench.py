@@ -26,6 +26,7 @@ from runtime.events.messages import ContentBlock, TextBlock, ToolUseBlock, Usage
 from runtime.events.plan import Plan, Todo
 from runtime.events.transcript import Transcript, advance, from_conversation
 from runtime.llm.client import Chunk, Completed, InvalidCall, ModelRequest, StopReason
+from runtime.llm.models import CATALOGUE, Catalogue
 from runtime.llm.script import parse_script
 from runtime.llm.scripted import ScriptedClient
 from runtime.log.hub import Hub
@@ -173,6 +174,7 @@ class Bench:
         policy: RetryPolicy | None = None,
         runner: ToolRunner | None = None,
         team: Sequence[Member] = (),
+        catalogue: Catalogue = CATALOGUE,
         **spec: Any,
     ) -> Agent:
         """An agent whose ladder is ``models``, offered ``tools``; it may delegate to all of ``team`` if ``spec`` does not say."""
@@ -185,7 +187,7 @@ class Bench:
             rungs = tuple(
                 Rung(f"test:{n}", f"model-{n}", model, "Work.") for n, model in enumerate(member.models, start=1)
             )
-            turn = TurnTools(rungs, policy or RetryPolicy(), self.clock, lambda: 0.5, counts)
+            turn = TurnTools(rungs, policy or RetryPolicy(), self.clock, lambda: 0.5, counts, catalogue=catalogue)
             parts[member.name] = LoopTools(AgentSpec(**about), turn, registry, running, "/data", parts)
         agent = Agent(parts[WORKER], self.publisher, Chain((tool_metadata(registry), *chain)))
         self.agents.append(agent)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from runtime.agents.citations import (
     QUOTE_CHARACTERS,
     citations_of,
@@ -12,9 +16,10 @@ from runtime.agents.citations import (
     renumber,
     sources_list,
 )
+from runtime.agents.provider_citations import provider_citations
 from runtime.agents.request import Source
 from runtime.events.catalog import CitationAdded
-from runtime.events.messages import Message, ToolResultBlock, user
+from runtime.events.messages import Message, TextBlock, ToolResultBlock, user
 
 FOUND = (
     "[1] guide.md:12 | The guide\nWater boils\nat 100 degrees.\n\n[2] notes.pdf#page=3 | Notes, part | two\nIce melts."
@@ -92,3 +97,47 @@ def test_a_list_of_sources_is_read_back_as_it_was_written() -> None:
     text = f"Answer [2] [10].\n\n{sources_list(citations)}"
     assert listed(text) == {"2": ("a.md:1", "A | B"), "10": ("b c.pdf#page=2", "")}
     assert listed("No list, but Sources: in a sentence\n[1] a | b") == {}
+
+
+PAGE = {"type": "page_location", "cited_text": "Rivers\nrise.", "document_title": "Höhe.pdf", "document_index": 0}
+PAGE |= {"start_page_number": 3, "end_page_number": 4}
+WEB = {"type": "web_search_result_location", "url": "https://example.org/h", "title": None, "cited_text": "x" * 900}
+
+
+def test_what_the_provider_cites_is_numbered_on_and_said_once() -> None:
+    content = (
+        TextBlock(text="A.", citations=(PAGE, WEB)),
+        TextBlock(text="B."),
+        TextBlock(text="C.", citations=(PAGE,)),
+    )
+    page, web = provider_citations(content, 2)
+    assert (page.source_id, page.location, page.title, page.quote) == (
+        "3",
+        "Höhe.pdf#page=3",
+        "Höhe.pdf",
+        "Rivers rise.",
+    )
+    assert (web.source_id, web.location, web.title) == ("4", "https://example.org/h", "https://example.org/h")
+    assert len(web.quote) == 300
+
+
+@pytest.mark.parametrize(
+    ("citation", "location"),
+    [
+        (
+            {"type": "char_location", "document_index": 1, "start_char_index": 5, "end_char_index": 9},
+            "document 1#characters=5-9",
+        ),
+        ({"type": "content_block_location", "document_title": "T", "start_block_index": 2}, "T#block=2"),
+        ({"type": "search_result_location", "source": "notes/a.md", "title": "A"}, "notes/a.md"),
+        ({"type": "dream_location", "url": "https://example.org"}, "https://example.org"),
+    ],
+)
+def test_every_kind_of_place_has_words(citation: dict[str, Any], location: str) -> None:
+    (found,) = provider_citations((TextBlock(text="A.", citations=(citation,)),), 0)
+    assert found.location == location
+
+
+def test_a_place_nobody_can_find_is_no_citation() -> None:
+    strange = ({"type": "dream_location"}, {"cited_text": 5, "url": ["x"]})
+    assert provider_citations((TextBlock(text="A.", citations=strange),), 0) == []

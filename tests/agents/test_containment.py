@@ -17,7 +17,7 @@ from runtime import errors
 from runtime.agents.request import StageRequest
 from runtime.events import catalog as ev
 from runtime.events.brief import Brief, Finding
-from runtime.events.messages import TextBlock, ToolResultBlock
+from runtime.events.messages import ServerToolUseBlock, TextBlock, ToolResultBlock
 from runtime.events.tool_events import EXPOSED, Tag, Taint
 from runtime.llm.client import Chunk, ModelRequest, TextDelta
 from runtime.tools.containment import needs_approval
@@ -336,3 +336,23 @@ def test_a_tool_made_without_the_decorator_is_taken_for_the_worst() -> None:
 def test_calls_of_an_older_release_taint_as_their_kind_suggests(kind: Any, met: Taint) -> None:
     old = ev.ToolCalled.model_validate({"call_id": "c", "name": "n", "arguments": {}, "kind": kind})
     assert old.taint == met
+
+
+# --- tools of the provider --------------------------------------------------------------------------------------------
+
+
+async def test_the_providers_web_tools_are_offered_until_something_private_was_read(bench: Bench) -> None:
+    @tool(reads_private=True, untrusted=False, sends_out=False)
+    def records() -> str:
+        """Read private records."""
+        return "private"
+
+    searched = ServerToolUseBlock(id="s1", name="web_search", input={"query": "sky"})
+    model = Lines(
+        says(searched, "Found.", stop="pause_turn"), says(call("c1", "records"), stop="tool_use"), says("Answer.")
+    )
+    server_tools = ("web_search", "code_execution")
+    await bench.work(model, tools=(records,), server_tools=server_tools)
+    offered = [asked.server_tools for asked in model.asked]
+    assert offered == [server_tools, server_tools, ("code_execution",)]
+    assert (await bench.folded()).met() == EXPOSED, "what a search brings in are words of strangers"

@@ -18,6 +18,7 @@ from runtime.events.messages import TextBlock, ToolResultBlock, load_conversatio
 from runtime.events.notes import LIMIT_NOTE
 from runtime.events.texts import Texts
 from runtime.llm.client import Chunk, InvalidCall, TextDelta
+from runtime.llm.options import ModelOptions
 from runtime.recovery.policy import RetryPolicy
 from runtime.stream.chain import enrich, process, transform
 from runtime.tools.tool import Citation, ToolContext, ToolResult, tool
@@ -751,3 +752,18 @@ async def test_stages_of_one_agent_run_side_by_side_and_cancelling_one_run_spare
     await agent.cancel(RUN)
     with pytest.raises(errors.RunCancelled):
         await first
+
+
+async def test_what_the_provider_cites_becomes_events_after_the_marks_of_the_text(bench: Bench) -> None:
+    cited = {"type": "web_search_result_location", "url": "https://example.org", "title": "E", "cited_text": "Blue."}
+    await bench.work(Lines(says(TextBlock(text="It is [7] blue.", citations=(cited,)))))
+    (citation,) = await bench.events(ev.CitationAdded)
+    assert (citation.source_id, citation.location, citation.quote) == ("8", "https://example.org", "Blue.")
+
+
+async def test_a_choice_of_tools_holds_for_the_first_turn_only(bench: Bench) -> None:
+    model = Lines(says(call("c1", "look", at="sea"), stop="tool_use"), says("Done."))
+    options = ModelOptions(tool_choice="any", stop_sequences=("END",))
+    await bench.work(model, tools=(look,), options=options, server_tools=("code_execution",))
+    assert [request.tool_choice for request in model.asked] == ["any", None]
+    assert [(r.options, r.server_tools) for r in model.asked] == [(options, ("code_execution",))] * 2

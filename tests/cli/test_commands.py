@@ -311,3 +311,22 @@ def test_help_loads_nothing_heavy() -> None:
     code = f"import sys; from runtime.cli import app; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_attached_files_are_sent_with_the_question(serve_raw: Serve, tmp_path: Path) -> None:
+    server = serve_raw(RawServer(by_hand.SUCCESS))
+    (tmp_path / "Map.PNG").write_bytes(b"\x89PNG")
+    (tmp_path / "notes.md").write_text("Rivers rise.")
+    files = ["--attach", str(tmp_path / "Map.PNG"), "--attach", str(tmp_path / "notes.md")]
+    result = runner.invoke(app, ["ask", by_hand.QUESTION, "--url", server.url, *files])
+    assert result.exit_code == 0, result.output
+    picture, notes = server.posts[0]["attachments"]
+    assert picture == {"type": "image", "media_type": "image/png", "data": "iVBORw==", "name": "Map.PNG"}
+    assert (notes["type"], notes["media_type"], notes["name"]) == ("text", "text/plain", "notes.md")
+
+
+@pytest.mark.parametrize(("name", "said"), [("a.exe", "cannot be attached"), ("gone.png", "cannot be read")])
+def test_a_file_that_cannot_be_attached_is_a_misuse(tmp_path: Path, name: str, said: str) -> None:
+    result = runner.invoke(app, ["ask", "Why?", "--attach", str(tmp_path / name)])
+    assert result.exit_code == 2
+    assert said in " ".join(result.output.split())

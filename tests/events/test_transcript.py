@@ -194,7 +194,7 @@ def test_a_carried_conversation_goes_on_exactly_as_the_log_does() -> None:
 
 
 def test_a_text_that_is_no_conversation_is_refused() -> None:
-    for text in ("", "{}", '[{"role":"system","content":[]}]', '[{"role":"user","content":[{"type":"video"}]}]'):
+    for text in ("", "{}", '[{"role":"system","content":[]}]', '[{"role":"user","content":[{"kind":"video"}]}]'):
         with pytest.raises(ValueError):
             load_conversation(text)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from runtime.events import catalog as ev
+from runtime.events.attachments import Attachment
 from runtime.events.envelope import Envelope
 from runtime.events.fold import RunState, fold_all
 from runtime.events.plan import Plan, Todo
@@ -160,3 +161,23 @@ def test_a_completed_run_carries_its_note_and_its_outputs() -> None:
     assert isinstance(given.event, ev.RunCompleted)
     assert (given.event.note, given.event.elapsed_s) == ("made by a script", 7.0)
     assert [o.stage for o in given.event.outputs] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("models", "note"),
+    [
+        ({"research": "anthropic:m", "analysis": "anthropic:m", "writing": "anthropic:m"}, "Known."),
+        (
+            {"research": "offline:x", "analysis": "anthropic:m", "writing": "local:y"},
+            "Known. The attachment was left out (a.pdf): the models of research, writing read words only.",
+        ),
+    ],
+)
+def test_the_note_says_what_models_could_not_see(models: dict[str, str], note: str) -> None:
+    attached = (Attachment(type="pdf", url="https://example.org/a.pdf", name="a.pdf"),)
+    accepted = ev.RunAccepted(input=ev.RunInput(question="Why?", attachments=attached))
+    started = ev.RunStarted(epoch=1, owner="e", code_version="1", models=models)
+    steps: list[Step] = [accepted, started, ALLOWED, PLANNED, completed("a"), completed("b"), completed("c")]
+    done = decide(state(*steps), frozenset(), now=START + 1, max_parallel=4, note="Known.")
+    assert isinstance(done, Finish)
+    assert done.event.note == note  # type: ignore[union-attr]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import runtime.executor.run as run_module
+from runtime.events.attachments import Attachment
 from runtime.pipeline.hooks import Continue, Decision, Finished, Stop, stop_when
 from runtime.tools.tool import tool
 from tests.rig import CHAIN, PLANNING, running, types
@@ -422,3 +423,15 @@ async def test_twenty_runs_share_commits() -> None:
             assert (await rig.ended(f"r{i}"))[-1].event.type == "run.completed"
         counts = rig.portal.hub.counts.snapshot()  # type: ignore[union-attr]
     assert counts["appends"] > 3 * counts["commits"]
+
+
+@virtual_time
+async def test_an_attachment_that_no_model_could_see_is_named_to_the_models_and_in_the_answers_note() -> None:
+    attached = Attachment(type="image", media_type="image/png", data="iVBORw0KGgo=", name="map.png")
+    async with running() as rig:
+        await rig.ask(attachments=(attached,))
+        log = await rig.ended()
+    end: Any = log[-1].event
+    assert "The attachment was left out (map.png)" in end.note
+    told = {r.agent for r in rig.model.requests if "map.png" in r.messages[0].text()}
+    assert told == {"planner", "guardrail", "research", "analysis", "writing"}

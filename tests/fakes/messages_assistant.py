@@ -16,11 +16,17 @@ from tests.fakes import messages_wire as wire
 Json = dict[str, Any]
 
 
-def answer(body: Json, words: int = 0) -> tuple[list[wire.Event], str]:
-    """The events of the content blocks, and the stop reason. ``words`` over 0 asks for a text of that length."""
+def answer(body: Json, words: int = 0, calls: int = 0) -> tuple[list[wire.Event], str]:
+    """The events of the content blocks, and the stop reason. ``words`` over 0 asks for a text of that length.
+
+    ``calls`` over 0 asks for the call with that number, whatever was called before.
+    """
     schema = body.get("output_config", {}).get("format", {}).get("schema")
     if schema is not None:
         return wire.text_block(0, json.dumps(fitting(schema, body))), "end_turn"
+    if calls and body.get("tools") and body.get("tool_choice", {}).get("type") != "none":
+        name, given = body["tools"][0]["name"], json.dumps({"query": f"number {calls}"})
+        return wire.tool_block(0, name, given, f"toolu_fake_{calls}"), "tool_use"
     if call := tool_call(body):
         say = wire.text_block(0, "Let me look that up.")
         return [*say, *wire.tool_block(1, call[0], json.dumps(call[1]), call_id(body))], "tool_use"
@@ -30,7 +36,7 @@ def answer(body: Json, words: int = 0) -> tuple[list[wire.Event], str]:
 def question(body: Json) -> str:
     text = first_text(body)
     found = re.search(r"<question>(.*?)</question>", text, re.DOTALL)
-    return unescape(found[1]) if found else text.strip()
+    return unescape(found[1]) if found else text.strip()[:200]
 
 
 def first_text(body: Json) -> str:

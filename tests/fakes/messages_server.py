@@ -8,7 +8,8 @@ In a test::
 As a process: ``python tests/fakes/messages_server.py --port 0`` prints ``listening on PORT``.
 
 Models: ``fault-NAME``, ``flaky-K-NAME`` and ``late-K-NAME`` (:mod:`tests.fakes.messages_faults`); ``rate-50`` and
-``rate-50x400`` speak at 50 tokens a second (400 words long); a name in ``recordings`` gets those bytes; any other is the
+``rate-50x400`` speak at 50 tokens a second (400 words long); ``window-900x6`` calls its first tool six times before it
+answers, and has a window of 900 tokens; a name in ``recordings`` gets those bytes; any other is the
 assistant of :mod:`tests.fakes.messages_assistant` at ``token_rate``. ``GET /calls`` gives the calls as JSON.
 """
 
@@ -122,7 +123,10 @@ class MessagesServer:
         self.recordings = recordings or {}
         self.piece_bytes = 0
         """Over 0, recordings are sent in pieces of that many bytes, to split events and UTF-8 anywhere."""
+        self.counts = True
+        """Whether it counts tokens when it is asked to; some servers of the API do not."""
         self.calls: list[Call] = []
+        self._cache: set[str] = set()
         self._seen: Counter[str] = Counter()
         self._open: dict[asyncio.Task[None], Connection] = {}
         self._connections = 0
@@ -178,12 +182,18 @@ class MessagesServer:
         self.calls.append(call)
         connection.call = call
         if path == "/v1/messages/count_tokens":
-            await connection.refuse(200, {"input_tokens": len(body) // 4})
+            await self._counted(connection, asked)
         elif path == "/v1/messages":
             await self._watched(connection, call)
         else:
             await connection.refuse(404, wire.error("not_found_error"))
         call.closed = call.closed or time.monotonic()
+
+    async def _counted(self, connection: Connection, asked: dict[str, Any]) -> None:
+        if self.counts:
+            await connection.refuse(200, {"input_tokens": tokens_of(asked)})
+        else:
+            await connection.refuse(404, wire.error("not_found_error"))
 
     async def _watched(self, connection: Connection, call: Call) -> None:
         """Answer, and notice at once when the client goes away."""
@@ -232,12 +242,31 @@ class MessagesServer:
             await connection.raw(recording[place : place + step])
         await connection.end()
 
+    def _cached(self, call: Call) -> dict[str, int]:
+        """Cache accounting: what an earlier call marked, and this one repeats up to a mark of its own, is read."""
+        prefixes = cache_prefixes(call.body)
+        read = max((len(p) // 4 for p in prefixes if p in self._cache), default=0)
+        written = max((len(p) // 4 for p in prefixes), default=0)
+        self._cache.update(prefixes)
+        return {"cache_read_input_tokens": read, "cache_creation_input_tokens": max(0, written - read)}
+
+    def _words(self, call: Call, words: int) -> tuple[list[wire.Event], str]:
+        narrow = re.fullmatch(r"window-(\d+)x(\d+)", call.model)
+        if narrow is None:
+            return assistant.answer(call.body, words)
+        if tokens_of(call.body) > int(narrow[1]):
+            return [], "model_context_window_exceeded"
+        asked = sum(
+            one.model == call.model and one.path == "/v1/messages" and "tools" in one.body for one in self.calls
+        )
+        return assistant.answer(call.body, 0, asked if asked <= int(narrow[2]) else 0)
+
     async def _speak(self, connection: Connection, call: Call) -> None:
         speed = re.fullmatch(r"rate-(\d+)(?:x(\d+))?", call.model)
         rate = float(speed[1]) if speed else self.token_rate
-        content, stop_reason = assistant.answer(call.body, int(speed[2] or 0) if speed else 0)
+        content, stop_reason = self._words(call, int(speed[2] or 0) if speed else 0)
         await connection.stream()
-        await connection.events(wire.start(call.model, len(json.dumps(call.body)) // 4), faults.PING)
+        await connection.events(wire.start(call.model, tokens_of(call.body), self._cached(call)), faults.PING)
         begun = time.monotonic()
         for number, event in enumerate(content, start=1):
             if rate and (wait := begun + number / rate - time.monotonic()) > 0:
@@ -245,6 +274,27 @@ class MessagesServer:
             await connection.events(event)
         await connection.events(*wire.finish(stop_reason, len(content)))
         await connection.end()
+
+
+def cache_prefixes(body: dict[str, Any]) -> list[str]:
+    """What stands before each cache mark, the marks themselves left out. The API takes four; more are a mistake."""
+    parts = [("tool", tool) for tool in body.get("tools", [])]
+    parts += [("system", block) for block in body.get("system", []) if isinstance(block, dict)]
+    for message in body["messages"]:
+        content = message["content"]
+        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        parts += [(message["role"], block) for block in blocks]
+    found, before = [], body["model"]
+    for role, block in parts:
+        before += role + json.dumps({key: value for key, value in block.items() if key != "cache_control"})
+        found += [before] if "cache_control" in block else []
+    assert len(found) <= 4, "the API takes at most four cache marks"
+    return found
+
+
+def tokens_of(body: dict[str, Any]) -> int:
+    """Four bytes of what is asked make a token; cache marks are none of it."""
+    return len(re.sub(r', "cache_control": \{[^}]*\}', "", json.dumps(body))) // 4
 
 
 def _message(model: str, events: list[wire.Event], stop_reason: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from runtime.events.codec import encode, micro_usd
 from runtime.events.envelope import Draft
 from runtime.events.plan import Plan, Todo
 from runtime.llm.anthropic import AnthropicClient
+from runtime.llm.models import CATALOGUE, Catalogue
 from runtime.llm.pricing import Price, PriceTable
 from runtime.log.hub import Hub
 from runtime.log.log import NewRun, Run
@@ -73,14 +74,28 @@ class Stage(Bench):
         plan = Plan(todos=(Todo(id=STAGE, title="Find out", agent=WORKER),))
         await self.write(ev.RunStarted(epoch=1, owner="executor", code_version="0"), ev.PlanCommitted(plan=plan))
 
-    def asking(self, *models: str, tools: Sequence[Tool] = (), policy: RetryPolicy | None = None, **spec: Any) -> Agent:
+    def asking(
+        self,
+        *models: str,
+        tools: Sequence[Tool] = (),
+        policy: RetryPolicy | None = None,
+        catalogue: Catalogue = CATALOGUE,
+        **spec: Any,
+    ) -> Agent:
         """An agent whose ladder is the server's ``models``."""
         assert self.client is not None
         about = {"name": WORKER, "description": "d", "instructions": "Work.", "tools": tuple(t.name for t in tools)}
         registry, chance = Registry(tools), random.Random(self.seed)
         rungs = tuple(Rung(f"anthropic:{model}", model, self.client, "Work.") for model in models)
         turn = TurnTools(
-            rungs, policy or RetryPolicy(), self.clock, chance.random, self.counts, PRICES, breakers=self.breakers
+            rungs,
+            policy or RetryPolicy(),
+            self.clock,
+            chance.random,
+            self.counts,
+            PRICES,
+            breakers=self.breakers,
+            catalogue=catalogue,
         )
         parts = LoopTools(AgentSpec(**{**about, **spec}), turn, registry, LocalToolRunner(self.clock), "/data")
         return Agent(parts, self.publisher, Chain((tool_metadata(registry),)))

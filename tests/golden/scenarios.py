@@ -186,7 +186,7 @@ SCENARIOS: dict[str, Scenario] = {
     "guardrail_refused": Scenario(script_with(before=REFUSING), asked()),
     "cancelled": Scenario(SLOW, cancelled),
     "expired": Scenario(SLOW, asked(deadline_s=1.5)),
-    "budget_exceeded": Scenario(CHAIN, asked(budget=25_000)),
+    "budget_exceeded": Scenario(CHAIN, asked(budget=27_000)),
     "resumed": Scenario(script_with(before=FAILING.format(agent="analysis", times=1)), resumed, RESUMED),
     "unfinished_waiting": Scenario(SLOW, waiting, finished=False),
     "unfinished_planning": Scenario(script_with(before=SLOW_PLANNER), lost_when("turn.started", None), finished=False),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from runtime import errors
-from runtime.events.messages import RedactedThinkingBlock, TextBlock, ThinkingBlock, ToolUseBlock
+from runtime.events.messages import RedactedThinkingBlock, TextBlock, ThinkingBlock, ToolUseBlock, tool_uses
 from runtime.llm.accumulate import Accumulator
 from runtime.llm.arguments import parse
 from runtime.llm.client import Chunk, TextDelta, ThinkingDelta, ToolInputDelta
@@ -115,14 +115,58 @@ def test_arguments_keep_what_was_written() -> None:
     assert parse('{"a": 9223372036854775807, "b": [1.5, null, "é"]}') == {"a": 2**63 - 1, "b": [1.5, None, "é"]}
 
 
-def test_unknown_blocks_deltas_and_events_are_skipped_and_counted() -> None:
+def test_unknown_deltas_and_events_are_skipped_and_counted_and_no_block_is_kept_by_half() -> None:
     counts = Counts()
     strange = [wire.opened(0, {"type": "hologram"}), wire.delta(0, "light_delta", light=1), wire.closed(0)]
-    odd = [wire.opened(1, {"type": "text", "text": ""}), wire.delta(1, "citations_delta", citation={}), wire.closed(1)]
+    odd = [wire.opened(1, {"type": "text", "text": ""}), wire.delta(1, "colour_delta", colour="red"), wire.closed(1)]
     folded, chunks = fold(START, {"type": "news"}, *strange, *odd, *wire.finish("end_turn"), counts=counts)
     assert chunks == []
     assert folded.completed().content == (TextBlock(text=""),)
     assert counts.snapshot() == {"llm.unknown_event": 1, "llm.unknown_block": 1, "llm.unknown_delta": 2}
+
+
+def test_a_block_of_an_unknown_type_that_came_whole_is_kept_with_all_its_fields() -> None:
+    hologram = {"type": "hologram", "id": "h1", "light": {"rays": [1, 2.5, None]}}
+    folded, chunks = fold(START, wire.opened(0, hologram), wire.closed(0), *wire.finish("end_turn"))
+    (block,) = folded.completed().content
+    assert (chunks, block.model_dump()) == ([], hologram)
+    unclosed, _ = fold(START, wire.opened(0, hologram), *wire.finish("end_turn"))
+    assert unclosed.completed().content == ()
+
+
+def test_citations_become_part_of_their_text() -> None:
+    cited = {"type": "page_location", "cited_text": "Rivers rise.", "document_index": 0, "start_page_number": 2}
+    folded, _ = fold(START, *wire.cited_block(0, "They rise.", cited), *wire.finish("end_turn"))
+    assert folded.completed().content == (TextBlock(text="They rise.", citations=(cited,)),)
+
+
+def test_what_the_provider_ran_itself_is_no_call_of_ours_and_is_counted_and_paid() -> None:
+    events = [
+        START,
+        *wire.search_blocks(0, "rivers"),
+        *wire.text_block(2, "So."),
+        *wire.finish("end_turn", 0, searches=2),
+    ]
+    done = fold(*events)[0].completed()
+    assert [block.type for block in done.content] == ["server_tool_use", "web_search_tool_result", "text"]
+    assert (tool_uses(done.content), done.invalid_calls) == ((), ())
+    assert done.usage.web_searches == 2
+    assert done.usage.cost_usd == pytest.approx(25 * 2 / 1e6 + 2 * 0.01)
+
+
+def test_a_search_whose_arguments_cannot_be_read_breaks_the_turn_unless_it_was_cut() -> None:
+    block = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+    half = [wire.opened(0, block), wire.delta(0, "input_json_delta", partial_json='{"query": "riv'), wire.closed(0)]
+    assert fold(START, *half, *wire.finish("max_tokens"))[0].completed().content == ()
+    with pytest.raises(errors.ModelProtocolError, match="web_search"):
+        fold(START, *half, *wire.finish("end_turn"))[0].completed()
+
+
+def test_a_tool_at_work_at_the_provider_may_be_silent_for_as_long_as_thinking() -> None:
+    blocks = wire.search_blocks(0, "rivers")
+    asked = next(place for place, event in enumerate(blocks) if event["type"] == "content_block_stop") + 1
+    assert fold(START, *blocks[:asked])[0].thinks
+    assert not fold(START, *blocks[: asked + 1])[0].thinks
 
 
 def test_pings_and_the_start_are_no_content() -> None:
@@ -157,6 +201,10 @@ def test_a_message_without_a_stop_reason_is_broken() -> None:
         [START, wire.opened(0, {"type": "text"}), wire.opened(0, {"type": "text"})],
         [START, wire.opened(0, {"type": "text"}), wire.delta(0, "text_delta", text=5)],
         [START, wire.opened(0, {"type": "tool_use", "name": "x"})],
+        [START, wire.opened(0, {"type": "server_tool_use", "id": "x"})],
+        [START, wire.opened(0, {"type": "text", "text": "", "citations": ["x"]})],
+        [START, wire.opened(0, {"type": "hologram", "deep": json.loads("[" * 200 + "]" * 200)})],
+        [START, wire.opened(0, {"type": "text", "text": ""}), wire.delta(0, "citations_delta", citation="x")],
         [START, {"type": "message_delta", "delta": None}],
         [{"type": "error", "error": "?"}],
         [{"type": ["?"]}, {"type": "message_start", "message": []}],

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.llm.models import CATALOGUE
 from runtime.llm.pricing import LIST_PRICES, PRICES, REQUEST_OVERHEAD_TOKENS, Price, cost_usd, worst_case_usd
 
 OWN = Price(input=1.0, output=2.0, cache_read=0.1, cache_write=1.25)
@@ -61,3 +62,18 @@ def test_a_snapshot_may_have_a_price_of_its_own() -> None:
     own = LIST_PRICES.with_prices({"claude-opus-5-20260101": OWN})
     assert own.cost_usd("claude-opus-5-20260101", input_tokens=10**6, output_tokens=0) == 1.0
     assert own.cost_usd("claude-opus-5-20260202", input_tokens=10**6, output_tokens=0) == 5.0
+
+
+def test_searches_of_the_provider_cost_by_the_thousand_and_are_held_back_for() -> None:
+    table = LIST_PRICES.with_prices({"m": OWN})
+    assert table.cost_usd("m", input_tokens=0, output_tokens=0, web_searches=1000, web_fetches=9) == 10.0
+    assert table.cost_usd("free", input_tokens=0, output_tokens=0, web_searches=1000) == 0.0
+    least = table.cost_usd("m", input_tokens=0, cache_write_tokens=75_000, output_tokens=100, web_searches=3)
+    assert table.worst_case_usd("m", 0, 100, server_tool_uses=3) > least
+    assert table.worst_case_usd("m", 0, 100) < 0.01
+
+
+def test_what_is_known_of_a_model_holds_for_its_snapshots() -> None:
+    assert CATALOGUE.find("claude-haiku-4-5-20251001") == CATALOGUE.find("claude-haiku-4-5")
+    assert CATALOGUE.find("claude-haiku-4-6") is None
+    assert all(facts.window >= 100_000 for facts in CATALOGUE.models.values())

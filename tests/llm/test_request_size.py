@@ -12,7 +12,7 @@ from runtime.events.messages import Message, TextBlock, ToolResultBlock, ToolUse
 from runtime.events.plan import Plan
 from runtime.llm.anthropic import AnthropicClient
 from runtime.llm.client import ModelRequest, ToolSpec
-from runtime.llm.request import request_bytes
+from runtime.llm.request_size import request_bytes
 from runtime.orchestrator.validate import PLAN_SCHEMA, TITLE_SCHEMA, VERDICT_SCHEMA
 from tests.fakes.messages_server import MessagesServer
 from tests.fakes.turns import asking, impatient, play

@@ -13,6 +13,7 @@ from runtime import errors
 from runtime.agents.request import PlanningRequest, PlanningResult
 from runtime.agents.spec import AgentSpec
 from runtime.events import catalog as ev
+from runtime.events.attachments import Attachment
 from runtime.events.messages import Message, TextBlock
 from runtime.events.transcript import Transcript
 from runtime.orchestrator.orchestrator import Orchestrator, PlanRequest
@@ -143,3 +144,10 @@ async def test_a_long_pause_is_no_failure_of_the_planner(make: Make) -> None:
 async def test_a_run_goes_on_without_a_title_that_would_cost_too_much(make: Make) -> None:
     planning = make(titler=[errors.LimitExceeded("no", "budget_exceeded")])
     assert (await planning.plan()).plan is not None
+
+
+async def test_the_guardrail_sees_what_is_attached_the_planner_learns_of_it_and_the_titler_does_not(make: Make) -> None:
+    planning, attached = make(), (Attachment(type="pdf", url="https://example.org/a.pdf"),)
+    await planning.orchestrator.plan(PlanRequest(RUN, 1, "Why?", False, attachments=attached))
+    told = {name: [(a.attachments, a.shows_attachments) for a in port.asked] for name, port in planning.ports.items()}
+    assert told == {"guardrail": [(attached, True)], "planner": [(attached, False)], "titler": [((), False)]}

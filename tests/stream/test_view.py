@@ -93,6 +93,20 @@ def test_turn_is_shown_without_its_hidden_calls() -> None:
     assert (shown.seq, shown.stage, shown.agent, shown.turn, shown.attempt) == (7, "s", "research", 2, 1)
 
 
+def test_summary_of_a_conversation_is_hidden_from_whom_any_tool_is_hidden() -> None:
+    """It tells in the model's words what tools answered, and need not name them."""
+    event = ev.TurnCompleted(
+        content=(TextBlock(text="The customer lives in Rome."),),
+        stop_reason="end_turn",
+        usage=Usage(),
+        model="m",
+        purpose="summary",
+    )
+    assert seen(event).type == "hidden"
+    answer = event.model_copy(update={"purpose": "answer"})
+    assert seen(answer).body == stored(answer).body
+
+
 def test_text_that_only_speaks_of_a_hidden_tool_is_shown() -> None:
     event = ev.TurnDelta(text="I will charge nothing")
     assert seen(event).body == stored(event).body

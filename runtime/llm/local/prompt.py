@@ -11,7 +11,7 @@ from typing import Any
 
 from runtime.llm.local.engine import Job, Line
 from runtime.llm.local.grammar import MARK, Form, grammar_of
-from runtime.llm.local.wire import Content, MessagesRequest, Text, Thinking, ToolResult, ToolUse, WireTool
+from runtime.llm.local.wire import Content, Foreign, MessagesRequest, Text, Thinking, ToolResult, ToolUse, WireTool
 
 
 def job_of(request: MessagesRequest, form: Form) -> Job:
@@ -37,7 +37,7 @@ def _words(block: Content) -> str:
             return f"{MARK}{block.name}]{json.dumps(block.input, ensure_ascii=False)}"
         case ToolResult():
             return f"{'Error' if block.is_error else 'Result'} of the call:\n{block.text()}"
-        case Thinking():
+        case Thinking() | Foreign():
             return ""
 
 

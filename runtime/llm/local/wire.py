@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from runtime.errors import ModelRequestRejected
 
@@ -26,6 +26,12 @@ class Thinking(Part):
     """Earlier thinking: accepted, and not shown to the model again."""
 
     type: Literal["thinking", "redacted_thinking"]
+
+
+class Foreign(Part):
+    """What another provider did by itself, earlier: accepted, and not shown to the model."""
+
+    type: str
 
 
 class ToolUse(Part):
@@ -50,7 +56,21 @@ class ToolResult(Part):
         return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
 
 
-Content = Annotated[Text | Thinking | ToolUse | ToolResult, Field(discriminator="type")]
+def _tag(block: Any) -> str:
+    """Which class reads a block; Any: it is JSON of a request, or a block already."""
+    kind = str(block.get("type") if isinstance(block, dict) else getattr(block, "type", ""))
+    return "foreign" if kind == "server_tool_use" or kind.endswith("_tool_result") else kind
+
+
+Content = Annotated[
+    Annotated[Text, Tag("text")]
+    | Annotated[Thinking, Tag("thinking")]
+    | Annotated[Thinking, Tag("redacted_thinking")]
+    | Annotated[ToolUse, Tag("tool_use")]
+    | Annotated[ToolResult, Tag("tool_result")]
+    | Annotated[Foreign, Tag("foreign")],
+    Discriminator(_tag),
+]
 
 
 class WireMessage(Part):

@@ -71,6 +71,6 @@ def _usage(request: ModelRequest, turn: Turn, said: list[str]) -> Usage:
     read = len(request.system.split())
     for message in request.messages:
         read += len(message.text().split())
-        read += sum(len(block.content.split()) for block in message.content if isinstance(block, ToolResultBlock))
+        read += sum(len(block.text().split()) for block in message.content if isinstance(block, ToolResultBlock))
     written = len("".join(said).split()) + sum(len(json.dumps(given).split()) for _, given in turn.calls)
     return Usage(input_tokens=read, output_tokens=written)

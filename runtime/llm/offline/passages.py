@@ -68,11 +68,11 @@ def gather(conversation: Conversation) -> Gathered:
                 continue
             name = calls[block.tool_use_id].name
             if block.is_error:
-                problems.append(block.content.strip().partition("\n")[0][:200])
+                problems.append(block.text().strip().partition("\n")[0][:200])
             elif name == SEARCH:
-                found.extend(parse_search(block.content))
+                found.extend(parse_search(block.text()))
             elif name == READ:
-                found.extend(parse_read(block.content))
+                found.extend(parse_read(block.text()))
     return Gathered(
         passages=_numbered(found),
         queries=tuple(str(call.input.get("query", "")) for call in calls.values() if call.name == SEARCH),

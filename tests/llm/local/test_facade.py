@@ -10,9 +10,14 @@ import anthropic
 import httpx2
 import pytest
 
+from runtime.clock import SystemClock
 from runtime.errors import ModelProtocolError, ModelRequestRejected
+from runtime.events.messages import text_of, user
+from runtime.llm.anthropic import AnthropicClient
+from runtime.llm.client import Completed, ModelRequest, ToolSpec
 from runtime.llm.local.address import LocalAddress
 from runtime.llm.local.desk import WAITING
+from runtime.llm.options import ModelOptions
 
 SEARCH = {
     "name": "search_documents",
@@ -174,3 +179,30 @@ async def test_small_weights_search_first_and_then_only_quote(sdk, engine) -> No
     assert (second.content[0].text, second.stop_reason) == (sentence, "end_turn")
     assert sentence in engine.jobs[1].grammar
     assert "call0" not in engine.jobs[1].grammar
+
+
+async def test_what_another_provider_did_by_itself_is_accepted_and_not_shown(sdk, engine) -> None:
+    searched = {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"query": "q"}}
+    found = {"type": "web_search_tool_result", "tool_use_id": "s1", "content": []}
+    said = [searched, found, {"type": "text", "text": "Found."}]
+    messages = [*ASK["messages"], {"role": "assistant", "content": said}, {"role": "user", "content": "And?"}]
+    await sdk.messages.create(**ASK | {"messages": messages})
+    assert [line.content for line in engine.jobs[0].lines if line.role == "assistant"] == ["Found."]
+
+
+async def test_pictures_are_refused_and_not_ignored(sdk) -> None:
+    picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBO"}}
+    with pytest.raises(anthropic.BadRequestError):
+        await sdk.messages.create(**ASK | {"messages": [{"role": "user", "content": [picture]}]})
+
+
+async def test_our_adapter_works_against_it_with_every_option(address, engine) -> None:
+    """Caching marks, thinking, stop sequences and further fields are read or harmless; tokens are not counted there."""
+    client = AnthropicClient(address.api_key, address.base_url, SystemClock())
+    options = ModelOptions(thinking="adaptive", stop_sequences=("END",), extra_body={"top_k": 3})
+    tool = ToolSpec(SEARCH["name"], SEARCH["description"], SEARCH["input_schema"])  # type: ignore[arg-type]
+    request = ModelRequest("fake", "Be brief.", (user("Hi"),), tools=(tool,), options=options)
+    end = [chunk async for chunk in client.stream(request)][-1]
+    assert isinstance(end, Completed)
+    assert (text_of(end.content), await client.count(request)) == ("Hello", None)
+    await client.aclose()
