@@ -1,7 +1,6 @@
 """Hooks, each made by a factory from the values it needs. Choose among them by import path:
 
-HEADRACE_HOOKS='["examples.hooks:check_facts", "examples.hooks:side_by_side"]' headrace serve --documents docs
-"""
+HEADRACE_HOOKS='["examples.hooks:check_facts", "examples.hooks:side_by_side"]' headrace serve --documents docs"""
 
 import re
 
