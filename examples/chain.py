@@ -39,7 +39,7 @@ async def add_owner(draft: Draft) -> Draft:
 
 @process("error")
 def no_addresses_in_errors(draft: Draft) -> Draft:
-    """No failure is stored with somebody's e-mail address; to return None would withhold the event."""
+    """No error is stored with somebody's e-mail address in its message; to return None would withhold the event."""
     message = getattr(draft.event, "message", None)
     if not isinstance(message, str):
         return draft

@@ -13,7 +13,7 @@ from examples.own_event import Progress
 from runtime.agents import builtin
 from runtime.composition import compose
 from runtime.config import Settings
-from runtime.errors import ModelRequestRejected
+from runtime.errors import ConfigurationError, ModelRequestRejected
 from runtime.events import catalog as ev
 from runtime.events.own import OwnEvent
 from runtime.events.plan import Todo
@@ -75,7 +75,7 @@ async def test_chain_rules_change_what_is_stored(tmp_path: Path) -> None:
     assert "fourteen days after the return" in cited.quote
 
 
-async def test_failures_are_stored_without_addresses(tmp_path: Path) -> None:
+async def test_errors_are_stored_without_addresses(tmp_path: Path) -> None:
     class Rejecting:
         async def stream(self, request: ModelRequest) -> AsyncGenerator[Chunk, None]:
             raise ModelRequestRejected("the account of ada@example.com is closed")
@@ -86,7 +86,9 @@ async def test_failures_are_stored_without_addresses(tmp_path: Path) -> None:
     run = await ask("How long?", lambda real: Rejecting(), settings(tmp_path, "chain"))
     assert isinstance(run.end, ev.RunFailed)
     assert "the account of (address) is closed" in run.end.message
-    assert "ada@example.com" not in str([e.event for e in run])
+    errors = [e.event for e in run if e.event.family == "error"]
+    assert len(errors) > 1
+    assert "ada@example.com" not in str(errors)
 
 
 async def test_a_tool_says_how_far_it_is_in_a_type_of_its_own(tmp_path: Path) -> None:
@@ -111,3 +113,17 @@ def test_an_event_of_ones_own_reads_only_its_own() -> None:
 def test_the_examples_can_be_used_together() -> None:
     modules = tuple(f"examples.{path.stem}" for path in EXAMPLES if path.stem not in ("mcp_time", "document_research"))
     assert {"desk", "counter", "calendar"} <= compose(Settings(model="scripted", modules=modules)).specs.keys()
+
+
+def test_a_planning_agent_has_the_name_and_the_role_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    made = "from runtime.agents.spec import AgentSpec\nA = AgentSpec(name={!r}, role={!r}, description='d', instructions='i')"
+    for name, role, problem in (
+        ("planner", "stage", "takes the place of a built-in one of role 'planning'; give it that role"),
+        ("planner2", "planning", "is never asked: planning agents are called planner, titler, guardrail"),
+        ("writing", "planning", "is never asked: planning agents are called planner, titler, guardrail"),
+    ):
+        module = f"odd_{name}_{role}"
+        (tmp_path / f"{module}.py").write_text(made.format(name, role))
+        with pytest.raises(ConfigurationError, match=f"agent '{name}' {problem}"):
+            compose(Settings(model="scripted", modules=(module,)))
