@@ -1,25 +1,24 @@
 """Record what a real model answers, once; replay it from then on, without a key or a network.
 
 The file has one JSON line for each call: a hash of the request, what came, and how it failed, if it did. A prompt that
-changes is another request, so a replay notices it: it fails by name and says to record anew. A recording holds everything
-the model was told by tools and said itself, but no key.
+changes is another request, so a replay notices it: it fails by name and says to record anew. A recording holds all that the
+model said, and of what it was told no more than the hash.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import orjson
 from pydantic import TypeAdapter
 
 from runtime.bootstrap.models import StandIn
-from runtime.errors import ConfigurationError, ModelError, ModelRequestRejected, by_code
-from runtime.events.messages import dump_conversation
+from runtime.errors import ConfigurationError, ModelError, ModelRequestRejected
 from runtime.llm.client import Chunk, Completed, ModelClient, ModelRequest, TextDelta, ThinkingDelta, ToolInputDelta
 
 _KINDS: dict[str, TypeAdapter[Any]] = {  # Any: one adapter for each class of Chunk
@@ -72,10 +71,10 @@ class RecordingClient:
             "agent": request.agent,
             "turn": request.turn,
             "chunks": [[type(chunk).__name__, _KINDS[type(chunk).__name__].dump_python(chunk)] for chunk in chunks],
-            "error": None if error is None else [error.code, list(error.args)],
+            "error": None if error is None else [type(error).__name__, list(error.args)],
         }
         with self._path.open("ab") as file:  # one write a line: agents share the file
-            file.write(orjson.dumps(line, default=str) + b"\n")
+            file.write(json.dumps(line).encode() + b"\n")
 
 
 class ReplayingClient:
@@ -86,7 +85,7 @@ class ReplayingClient:
         self._calls: defaultdict[str, deque[dict[str, Any]]] = defaultdict(deque)  # Any: a line of JSON
         try:
             for line in path.read_bytes().splitlines():
-                call = orjson.loads(line)
+                call = json.loads(line)
                 self._calls[call["request"]].append(call)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(f"recording {str(path)!r} cannot be read: {error!r}") from error
@@ -103,14 +102,22 @@ class ReplayingClient:
         for kind, data in call["chunks"]:
             yield _KINDS[kind].validate_python(data)
         if call["error"] is not None:
-            code, arguments = call["error"]
-            raise (by_code(code) or ModelError)(*arguments)
+            kind, arguments = call["error"]
+            raise error_named(kind)(*arguments)
 
     async def aclose(self) -> None:
         """Nothing is held."""
 
 
+def error_named(name: str) -> type[ModelError]:
+    """The class of that name in the tree of errors; a :class:`ModelError` as such when a newer version had one more."""
+    kinds = [ModelError]
+    for kind in kinds:  # grows as it is walked
+        kinds += kind.__subclasses__()
+    return next((kind for kind in kinds if kind.__name__ == name), ModelError)
+
+
 def request_hash(request: ModelRequest) -> str:
     """What tells one request from another: everything the model is told, and for which agent and turn."""
-    told = asdict(request) | {"messages": dump_conversation(request.messages)}
-    return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
+    told = asdict(request) | {"messages": [message.model_dump() for message in request.messages]}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]

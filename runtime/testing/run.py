@@ -96,8 +96,9 @@ async def _life(
 async def _live(life: Coroutine[object, object, None], log: DoomedLog) -> None:
     """Let a process live until it ends by itself or its log says that it is lost."""
     loop = asyncio.get_running_loop()
-    before, tasks = loop.get_task_factory(), set[asyncio.Task[Any]]()
-    loop.set_task_factory(_remembering)
+    tasks = set[asyncio.Task[Any]]()
+    if loop.get_task_factory() is not _remembering:  # it stays: other questions may be asked at the same time
+        loop.set_task_factory(_remembering)
     context = copy_context()
     context.run(_LIFE.set, tasks)
     main = asyncio.create_task(life, context=context)
@@ -106,7 +107,6 @@ async def _live(life: Coroutine[object, object, None], log: DoomedLog) -> None:
         await asyncio.wait({main, loss}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         loss.cancel()
-        loop.set_task_factory(before)
         if not main.done():
             await _kill(tasks)
     if not log.lost:

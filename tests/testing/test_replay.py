@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runtime.clock import ManualClock
-from runtime.errors import ConfigurationError, ModelOverloaded, ModelRequestRejected
+from runtime.errors import ConfigurationError, ModelError, ModelOverloaded, ModelRequestRejected, ModelStopUnknown
 from runtime.events import catalog as ev
 from runtime.events.messages import user
 from runtime.events.plan import Todo
@@ -15,7 +15,7 @@ from runtime.llm.client import Chunk, ModelRequest, ToolSpec
 from runtime.llm.script import Script
 from runtime.llm.scripted import ScriptedClient
 from runtime.testing import ask, calls, fails, plans, recording, replaying, says, scripted
-from runtime.testing.replay import RecordingClient, ReplayingClient
+from runtime.testing.replay import RecordingClient, ReplayingClient, error_named, request_hash
 
 ASKED = ModelRequest(
     "m", "Be brief.", (user("<question>Why?</question>"),), (ToolSpec("look", "Looks.", {"type": "object"}),), agent="a"
@@ -91,3 +91,14 @@ async def test_a_recording_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "m").write_text("not json\n")
     with pytest.raises(ConfigurationError, match="cannot be read"):
         replaying(tmp_path / "m")
+
+
+def test_errors_are_found_by_the_name_that_is_recorded() -> None:
+    assert error_named("ModelStopUnknown") is ModelStopUnknown
+    assert error_named("ModelOverloaded") is ModelOverloaded
+    assert error_named("ModelOfTheFuture") is ModelError
+
+
+def test_a_request_may_hold_what_utf_8_cannot() -> None:
+    asked = [ModelRequest("m", "s", (user(f"a{odd}"),)) for odd in ("\ud800", "\ud801")]
+    assert request_hash(asked[0]) != request_hash(asked[1])

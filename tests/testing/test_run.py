@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from runtime.bootstrap.models import StandIn
 from runtime.config import Settings
+from runtime.errors import InvalidRequest
 from runtime.events import catalog as ev
 from runtime.events.plan import Todo
 from runtime.testing import RunEvents, answers, ask, calls, fails, plans, says, scripted
@@ -87,3 +89,22 @@ async def test_a_log_that_breaks_the_grammar_is_noticed() -> None:
         twice.assert_grammar()
     with pytest.raises(AssertionError, match="no terminal event"):
         run[:-1].assert_grammar()  # type: ignore[union-attr]
+
+
+async def test_processes_are_lost_side_by_side_without_touching_each_other() -> None:
+    asked = [ask("What is 6 * 7?", models(), kill_at=event) for event in (5, None, 9)]
+    for run in await asyncio.gather(*asked):
+        run.assert_grammar()
+        assert run.text("write") == "The answer is **42**."
+
+
+async def test_nothing_is_left_of_a_run_that_takes_too_long() -> None:
+    others = asyncio.all_tasks()
+    with pytest.raises(TimeoutError):
+        await ask("Why?", scripted(plans(FIND), says("analysis", "word " * 500), rate=5), within_s=0.5)
+    assert asyncio.all_tasks() == others
+
+
+async def test_a_question_that_is_refused_is_told_as_the_client_tells_it() -> None:
+    with pytest.raises(InvalidRequest, match="deadline_s"):
+        await ask("Why?", models(), deadline_s=0)
