@@ -19,7 +19,7 @@ from runtime.bootstrap.system import in_process
 from runtime.client import HeadraceClient
 from runtime.clock import SystemClock
 from runtime.config import Settings
-from runtime.log.log import Log
+from runtime.log.memory import MemoryLog
 from runtime.testing.doomed import DoomedLog
 from runtime.testing.events import RunEvents
 
@@ -28,6 +28,10 @@ _LIFE: ContextVar[set[asyncio.Task[Any]] | None] = ContextVar("life", default=No
 
 ROUNDS = 100
 """Times that a lost process's tasks are cancelled; each cancellation ends one thing that a task waits for."""
+
+
+ACCEPTED_S = 2.0
+"""A run that nobody owns yet is left to whoever accepted it for a second; more than that."""
 
 
 class _MovedClock(SystemClock):
@@ -60,20 +64,28 @@ async def ask(
     settings = settings or Settings(model="scripted", log="memory:")
     clock = _MovedClock()
     body = {"on_disconnect": "continue", **request}
-    async with asyncio.timeout(within_s):
-        log = DoomedLog(build_log(settings, clock), kill_at)
-        await _live(_life(settings, clock, models, log, (question, body)), log)
-        if kill_at is not None:
-            if not log.lost:
-                raise LookupError(f"the run ended with event {log.last_seq}; it never came to event {kill_at}")
-            clock.ahead += settings.lease_ttl_s + 2.0
-            store: Log = log.inner
-            if settings.log_url() != "memory:":
-                await store.close()
-                store = build_log(settings, clock)
-            log = DoomedLog(store, None, run_id=log.run_id)
-            await _live(_life(settings, clock, models, log, None), log)
-        return log.events()
+    log = DoomedLog(build_log(settings, clock), kill_at)
+    try:
+        async with asyncio.timeout(within_s):
+            await _live(_life(settings, clock, models, log, (question, body)), log)
+            if kill_at is not None:
+                log = await _reopened(log, kill_at, settings, clock)
+                await _live(_life(settings, clock, models, log, None), log)
+            return log.events()
+    finally:
+        await log.inner.close()
+
+
+async def _reopened(log: DoomedLog, kill_at: int, settings: Settings, clock: _MovedClock) -> DoomedLog:
+    """The lost process's log for the next one, at a time when all leases have run out. Raises ``LookupError``."""
+    if not log.lost:
+        raise LookupError(f"the run ended with event {log.last_seq}; it never came to event {kill_at}")
+    clock.ahead += settings.lease_ttl_s + ACCEPTED_S
+    store = log.inner
+    if not isinstance(store, MemoryLog):  # what is kept outside of the process is opened anew
+        await store.close()
+        store = build_log(settings, clock)
+    return DoomedLog(store, None, run_id=log.run_id)
 
 
 async def _life(
@@ -131,6 +143,8 @@ async def _kill(tasks: set[asyncio.Task[Any]]) -> None:
         for task in alive:
             task.cancel()
         await asyncio.wait(alive, timeout=0.05)
+    else:
+        raise RuntimeError(f"the lost process lives on: {sorted(task.get_name() for task in tasks if not task.done())}")
     for task in tasks:
-        if task.done() and not task.cancelled():
+        if not task.cancelled():
             task.exception()  # a dead process's last words are nobody's business
