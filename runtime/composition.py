@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from runtime.agents.builtin import BUILTIN_AGENTS
+from runtime.agents.builtin import BUILTIN_AGENTS, PLANNING_AGENTS
 from runtime.agents.gate import DELEGATE
 from runtime.agents.metadata import tool_metadata, tool_visibility
 from runtime.agents.spec import AgentSpec
@@ -35,6 +35,7 @@ from runtime.tools.registry import Registry
 from runtime.tools.tool import SEPARATOR, Tool
 
 BUILTIN_TOOLS = (search_documents, read_document, calculate, ask_person)
+PLANNING_NAMES = tuple(spec.name for spec in PLANNING_AGENTS)
 ALL = "*"
 """Behind an MCP server's name: all its tools."""
 ADAPTERS = ("offline", "local", "anthropic", "scripted")
@@ -139,6 +140,7 @@ def compose(settings: Settings) -> Composition:
         if missing:
             remedy = "; name its hosts in fetch_hosts" if FETCH_PAGE in missing else ""
             raise ConfigurationError(f"agent {spec.name!r} names tools that do not exist: {', '.join(missing)}{remedy}")
+        _check_role(spec)
         _check_delegates(spec, specs)
     unknown = sorted(set(settings.agent_models) - set(specs))
     if unknown:
@@ -153,6 +155,16 @@ def compose(settings: Settings) -> Composition:
         hooks=Hooks().with_users(settings.hooks),
         ladders={name: _ladder(settings, spec) for name, spec in specs.items()},
     )
+
+
+def _check_role(spec: AgentSpec) -> None:
+    if spec.name in PLANNING_NAMES and spec.role != "planning":
+        raise ConfigurationError(
+            f"agent {spec.name!r} takes the place of a built-in one of role 'planning'; give it that role"
+        )
+    if spec.role == "planning" and spec.name not in PLANNING_NAMES:
+        names = ", ".join(PLANNING_NAMES)
+        raise ConfigurationError(f"agent {spec.name!r} is never asked: planning agents are called {names}")
 
 
 def _check_delegates(spec: AgentSpec, specs: dict[str, AgentSpec]) -> None:

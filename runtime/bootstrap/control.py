@@ -11,7 +11,7 @@ from runtime.agents.loop import LoopTools
 from runtime.agents.request import AgentPort
 from runtime.agents.spec import AgentSpec
 from runtime.agents.turn import TurnTools
-from runtime.bootstrap.models import build_ladder, price_table
+from runtime.bootstrap.models import StandIn, build_ladder, price_table
 from runtime.bootstrap.store import build_reader
 from runtime.clock import Clock
 from runtime.composition import Composition
@@ -42,12 +42,15 @@ def build_agent(
     local: LocalAddress | None = None,
     breakers: Breakers | None = None,
     runner: ToolRunner | None = None,
+    stand_in: StandIn | None = None,
 ) -> Agent:
     """One agent with its ladder of models, and the agents it may delegate to.
 
     ``breakers``: those of its process, when it shares it with other agents.
 
     ``runner``: left out, isolated tools run in child processes of this one.
+
+    ``stand_in``: what is asked in the place of its models.
     """
     runner = runner or IsolatingToolRunner(LocalToolRunner(clock), ChildProcesses(), clock)
     shared = (
@@ -62,7 +65,7 @@ def build_agent(
     team: dict[str, LoopTools] = {}
 
     def loop_tools(of: AgentSpec) -> LoopTools:
-        turn = TurnTools(build_ladder(parts, of, clock, local), *shared)
+        turn = TurnTools(build_ladder(parts, of, clock, local, stand_in), *shared)
         return LoopTools(of, turn, parts.registry, runner, str(parts.settings.data_dir), team)
 
     team.update((helper.name, loop_tools(helper)) for helper in parts.helpers(spec.name))

@@ -5,6 +5,9 @@ Adapters are imported where they are chosen: the SDK and the offline engine take
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from runtime.agents.spec import AgentSpec
 from runtime.agents.turn import Rung
 from runtime.clock import Clock
@@ -17,6 +20,9 @@ from runtime.llm.pricing import LIST_PRICES, Price, PriceTable
 from runtime.telemetry import logger
 
 _log = logger("bootstrap")
+
+StandIn = Callable[[Callable[[], ModelClient]], ModelClient]
+"""Gives the client to be used in the place of another; it is told how to make that one, and need not."""
 
 CACHE_WRITE = 1.25
 """Times the price of input, when no price of a cache write is given: Anthropic's factor for the five-minute kind."""
@@ -61,14 +67,21 @@ def model_client(
             return _anthropic(settings, local.api_key, local.base_url, clock), local.model
 
 
-def build_ladder(parts: Composition, spec: AgentSpec, clock: Clock, local: LocalAddress | None) -> tuple[Rung, ...]:
+def build_ladder(
+    parts: Composition, spec: AgentSpec, clock: Clock, local: LocalAddress | None, stand_in: StandIn | None = None
+) -> tuple[Rung, ...]:
     """The rungs in their order: the first model, the same with the simpler prompt, then the others, with the simpler prompt."""
+
+    def make(kind: str) -> ModelClient:
+        return model_client(parts.settings, kind, clock, local)[0]  # type: ignore[arg-type]  # checked by compose
+
     clients: dict[str, ModelClient] = {}
     rungs: list[Rung] = []
     for model in parts.ladders[spec.name]:
         adapter, _, name = model.partition(":")
         if adapter not in clients:
-            clients[adapter], _ = model_client(parts.settings, adapter, clock, local)  # type: ignore[arg-type]  # checked by compose
+            real = partial(make, adapter)
+            clients[adapter] = stand_in(real) if stand_in is not None else real()
         asked = local.model if adapter == "local" and local is not None else name
         first = not rungs
         if first or spec.simpler_instructions is None:

@@ -65,9 +65,9 @@ def build_hints(settings: Settings) -> Callable[[], AsyncIterator[set[str]]] | N
     return hints
 
 
-def build_hub(settings: Settings, clock: Clock) -> Hub:
-    """A stream hub; ``start`` it."""
-    return Hub(build_log(settings, clock), clock)
+def build_hub(settings: Settings, clock: Clock, log: Log | None = None) -> Hub:
+    """A stream hub over the log that the settings name, or over ``log``; ``start`` it."""
+    return Hub(log or build_log(settings, clock), clock)
 
 
 def build_publisher(settings: Settings, name: str, hub: AppendPort, clock: Clock) -> Publisher:

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import uvicorn
@@ -16,6 +16,7 @@ from runtime.agents.agent import Agent
 from runtime.bootstrap.control import build_agent, build_executor, build_orchestrator
 from runtime.bootstrap.doors import build_door, directory
 from runtime.bootstrap.mcp import build_servers
+from runtime.bootstrap.models import StandIn
 from runtime.bootstrap.store import build_hub, build_publisher, open_reader
 from runtime.clock import Clock, SystemClock
 from runtime.composition import Composition, compose, gguf_of
@@ -26,6 +27,7 @@ from runtime.generator.tail import LogDoor
 from runtime.ids import new_id
 from runtime.llm.local.server import LocalServer
 from runtime.log.hub import Hub
+from runtime.log.log import Log
 from runtime.orchestrator.orchestrator import Orchestrator
 from runtime.recovery.breaker import Breakers
 
@@ -44,11 +46,16 @@ class System:
 
 
 @asynccontextmanager
-async def in_process(settings: Settings, clock: Clock | None = None) -> AsyncIterator[System]:
-    """The whole system without Ray. Raises :class:`ConfigurationError`, :class:`StoreLocked`."""
+async def in_process(
+    settings: Settings, clock: Clock | None = None, *, stand_in: StandIn | None = None, log: Log | None = None
+) -> AsyncIterator[System]:
+    """The whole system without Ray. Raises :class:`ConfigurationError`, :class:`StoreLocked`.
+
+    ``stand_in`` and ``log`` are for tests: what is asked in the place of the models, and the store to use.
+    """
     clock = clock or SystemClock()
     parts = compose(settings)
-    hub = build_hub(settings, clock)
+    hub = build_hub(settings, clock, log)
     await hub.start()
     publisher = build_publisher(settings, f"process-{new_id()[:8]}", hub, clock)
     await publisher.start()
@@ -60,9 +67,12 @@ async def in_process(settings: Settings, clock: Clock | None = None) -> AsyncIte
     if servers is not None:
         plain = parts
         parts = plain.with_tools(await servers.start(lambda tools: _equip(agents, plain.with_tools(tools))))
-    agents |= {n: build_agent(parts, spec, publisher, clock, address, breakers) for n, spec in parts.specs.items()}
+    agents |= {
+        name: build_agent(parts, spec, publisher, clock, address, breakers, stand_in=stand_in)
+        for name, spec in parts.specs.items()
+    }
     orchestrator = build_orchestrator(parts, agents, publisher, clock)
-    async with open_reader(settings, hub) as reader:
+    async with open_reader(settings, hub) if log is None else nullcontext(hub) as reader:
         executor = build_executor(parts, "executor", hub, orchestrator, agents, publisher, clock, reader)
         await executor.start()
         door = build_door(settings, f"door-{new_id()[:8]}", hub, (executor,), clock, reader)
@@ -103,9 +113,9 @@ async def serve_in_process(settings: Settings, ready: Callable[[str], None]) -> 
 
 
 @asynccontextmanager
-async def in_process_server(settings: Settings) -> AsyncIterator[str]:
+async def in_process_server(settings: Settings, *, stand_in: StandIn | None = None) -> AsyncIterator[str]:
     """The same on a free loopback port, for the length of the context; gives the base URL."""
-    async with in_process(settings) as system:
+    async with in_process(settings, stand_in=stand_in) as system:
         listener = socket.create_server(("127.0.0.1", 0))
         server = _server(system.app)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
