@@ -36,6 +36,7 @@ async def test_dispatch_under_way_while_the_log_cannot_be_read_is_not_made_twice
             nonlocal away_until
             if any(r.stage == "b" and b'"dispatch":2' in r.body for item in batch for r in item.records):
                 away_until = away_until or rig.clock.monotonic() + 5.0
+                await rig.executors[-1].nudge("r1")  # the owner looks, and cannot read
             if away_until is not None and rig.clock.monotonic() < away_until:
                 raise StoreUnavailable("away")
             return await send(batch)
