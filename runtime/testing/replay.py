@@ -119,5 +119,8 @@ def error_named(name: str) -> type[ModelError]:
 
 def request_hash(request: ModelRequest) -> str:
     """What tells one request from another: everything the model is told, and for which agent and turn."""
-    told = asdict(request) | {"messages": [message.model_dump() for message in request.messages]}
+    told = asdict(request) | {
+        "messages": [message.model_dump(mode="json") for message in request.messages],
+        "options": request.options.model_dump(mode="json"),
+    }
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
