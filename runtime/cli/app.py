@@ -126,6 +126,9 @@ def ask(
         list[Path] | None,
         typer.Option("--attach", metavar="FILE", help="A picture, a PDF or a text for the question; may be repeated."),
     ] = None,
+    approve_plan: Annotated[
+        bool, typer.Option("--approve-plan", help="Do nothing before the plan is approved with `headrace approve`.")
+    ] = False,
 ) -> None:
     """Ask a question and watch the answer arrive.
 
@@ -142,7 +145,7 @@ def ask(
 
     look = Look(json=json, plain=plain)
     with outcome.told():
-        asked = Asked(question, docs, budget, conversation, go_on, tuple(attach or ()))
+        asked = Asked(question, docs, budget, conversation, go_on, tuple(attach or ()), approve_plan)
         work = command(asked, url=url, model=model, data=data, look=look, detach=detach)
         raise outcome.Leave(asyncio.run(work))
 

@@ -35,6 +35,8 @@ class Asked:
     """In the conversation that was asked in last."""
     attach: tuple[Path, ...] = ()
     """Files for the question."""
+    approve_plan: bool = False
+    """Do nothing before a person has approved the plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +69,13 @@ async def ask(
         "documents": _documents(asked.documents, url),
         "budget_usd": asked.budget_usd,
         "attachments": attachments(asked.attach),
+        "approve_plan": asked.approve_plan or None,
     }
     async with find(url, model=model, data=data, say=screens.stderr_line) as system:
         if detach and system.private:
             raise fail("--detach needs a server that stays: start one with `headrace serve`", MISUSED)
+        if asked.approve_plan and system.private:
+            raise fail("--approve-plan needs a server that others reach too: start one with `headrace serve`", MISUSED)
         options["conversation_id"] = await _newest(system) if asked.go_on else asked.conversation
         if detach:
             return await _detached(system, asked.question, options)

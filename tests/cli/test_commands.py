@@ -76,6 +76,12 @@ def test_resume_sends_what_was_wished(serve_raw: Serve, tmp_path: Path) -> None:
     assert server.posts == [wished] * 3
 
 
+def test_ask_may_ask_for_the_plan_first(serve_raw: Serve) -> None:
+    server = serve_raw(RawServer(by_hand.SUCCESS))
+    assert runner.invoke(app, ["ask", "q", "--url", server.url, "--approve-plan"]).exit_code == 0
+    assert server.posts == [{"input": "q", "approve_plan": True}]
+
+
 def test_ask_sends_its_budget(serve_raw: Serve) -> None:
     server = serve_raw(RawServer(by_hand.SUCCESS))
     assert runner.invoke(app, ["ask", "q", "--url", server.url, "--budget", "0.25"]).exit_code == 0
