@@ -300,7 +300,7 @@ class Simulation:
             case "lose both":
                 rig.lose_hub()
                 await rig.lose_process(executor)
-            case "zombie process":
+            case "zombie process" if executor._beat is not None:  # one that is still starting has nothing to forget
                 rig.freeze(executor)
                 rig.lost.set()
             case "stop process":
