@@ -54,11 +54,10 @@ class Approvals:
 
     async def _answer(self, asked: ev.ApprovalRequested) -> ev.ApprovalGiven | None:
         transcript = self._record.transcript
-        before = next((known for known in transcript.asked if known.approval == asked.approval), None)
-        if before is None:
+        if all(known.approval != asked.approval for known in transcript.asked):
             await self._record.commit(asked)
             return None
-        return _given(transcript, asked) if before.arguments_hash == asked.arguments_hash else None
+        return _given(transcript, asked)
 
 
 def _given(transcript: Transcript, asked: ev.ApprovalRequested) -> ev.ApprovalGiven | None:

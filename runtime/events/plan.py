@@ -6,8 +6,6 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-MAX_TODOS = 20
-
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
@@ -31,7 +29,7 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    todos: Annotated[tuple[Todo, ...], Field(min_length=1, max_length=MAX_TODOS)]
+    todos: Annotated[tuple[Todo, ...], Field(min_length=1, max_length=20)]
     max_parallel: Annotated[int, Field(ge=1, le=8)] | None = None
     """At most so many todos side by side; None: as many as the system allows."""
     prefer_sequential: bool = False

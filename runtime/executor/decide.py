@@ -130,11 +130,7 @@ def _cancelled_stages(state: RunState) -> tuple[Stage, ...]:
     assert state.plan is not None  # decide() has planned before
     named = {said.stage for said in state.said if said.received.kind == "cancel_stage"}
     pipeline = build(state.plan)
-    return tuple(
-        pipeline.stage(name)
-        for name, stage in state.stages.items()
-        if name in named and stage.status in ("pending", "dispatched", "running")
-    )
+    return tuple(pipeline.stage(name) for name, stage in state.stages.items() if name in named and not stage.ended)
 
 
 def answer_of(state: RunState) -> str:

@@ -11,7 +11,6 @@ import runtime.errors as errors
 from runtime import failpoints
 from runtime.agents.request import STAGE_LEASE_S
 from runtime.events import catalog as ev
-from runtime.events.conversations import conversations, withdrawal
 from runtime.events.fold import RunState
 from runtime.executor.book import RunBook
 from runtime.executor.decide import (
@@ -178,14 +177,10 @@ class RunDriver:
 
     async def _supersede(self, state: RunState, reason: str) -> None:
         """Withdraw the turns that someone who has been shut out left open, so that no reader mixes two attempts."""
-        stages = [
-            (s.todo.id, s.todo.agent, *each) for s in state.stages.values() for each in conversations(s.transcript)
-        ]
-        planning = [(None, name, None, a.transcript) for name, a in state.agents.items()]
-        for stage, agent, call, transcript in [*stages, *planning]:
-            if transcript.open:
-                emitter = self._emitter(stage=stage, agent=agent).of(call, transcript.agent)
-                await emitter.commit(withdrawal(transcript, reason), turn=transcript.turn, attempt=transcript.attempt)
+        stages = [(s.todo.id, s.todo.agent, s.transcript) for s in state.stages.values()]
+        planning = [(None, name, a.transcript) for name, a in state.agents.items()]
+        for stage, agent, transcript in [*stages, *planning]:
+            await withdraw(self._emitter(stage=stage, agent=agent), transcript, reason)
 
     def _idle(self, command: Command) -> bool:
         """Whether nothing is under way and nothing can be begun before somebody has answered, or a pause is over."""

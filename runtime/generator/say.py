@@ -120,7 +120,7 @@ def _require_unfinished(state: RunState, stage: str | None) -> None:
     if stage not in state.stages:
         steps = ", ".join(state.stages) or "none yet"
         raise _refused(("stage",), f"the plan has no step {stage!r}; its steps are {steps}")
-    if state.stages[stage].status in ("completed", "failed", "skipped"):
+    if state.stages[stage].ended:
         raise Conflict("That step is over.", "stage_finished")
 
 

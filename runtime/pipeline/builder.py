@@ -38,7 +38,7 @@ class Pipeline:
 
     def ready(self, state: RunState, running: frozenset[str], *, max_parallel: int) -> tuple[Stage, ...]:
         """Stages that may start: everything they depend on has ended, nothing of theirs has, and there is room."""
-        ended = {todo for todo, s in state.stages.items() if s.status in ("completed", "failed", "skipped")}
+        ended = {todo for todo, stage in state.stages.items() if stage.ended}
         taken = ended | running | state.suspended
         free = [
             stage for stage in self.stages if stage.todo.id not in taken and ended.issuperset(stage.todo.depends_on)
