@@ -9,11 +9,12 @@ from runtime.generator.protocols.ai_sdk.chunks import DONE
 
 Chunk = dict[str, Any]
 
-V5 = frozenset(
-    "start finish abort error message-metadata start-step finish-step text-start text-delta text-end reasoning-start"
-    " reasoning-delta reasoning-end tool-input-start tool-input-delta tool-input-available tool-input-error"
-    " tool-output-available tool-output-error source-url source-document".split()
-)
+V5 = {
+    *("start", "finish", "abort", "error", "message-metadata", "start-step", "finish-step"),
+    *("text-start", "text-delta", "text-end", "reasoning-start", "reasoning-delta", "reasoning-end"),
+    *("tool-input-start", "tool-input-delta", "tool-input-available", "tool-input-error"),
+    *("tool-output-available", "tool-output-error", "source-url", "source-document"),
+}
 V6 = V5 | {"tool-approval-request", "tool-output-denied"}
 V7 = V6 | {"tool-approval-response", "reset-step"}
 KNOWN = {5: V5, 6: V6, 7: V7}
@@ -162,10 +163,12 @@ class Client:
     def _tool_output_available(self, chunk: Chunk) -> None:
         self.require(self.tools.get(chunk["toolCallId"]) in ("available", "asked"), chunk)
         self.require(chunk["providerExecuted"] is True, chunk)  # else the client sends the chat anew
+        self.require(chunk["dynamic"] is True, chunk)  # else version 5 does not find its part
         self.tools[chunk["toolCallId"]] = "output"
 
     def _tool_output_error(self, chunk: Chunk) -> None:
         self.require(self.tools.get(chunk["toolCallId"]) in ("available", "asked"), chunk)
+        self.require(chunk["dynamic"] is True, chunk)
         self.tools[chunk["toolCallId"]] = "error"
 
     def _tool_output_denied(self, chunk: Chunk) -> None:

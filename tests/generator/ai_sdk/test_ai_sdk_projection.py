@@ -19,7 +19,18 @@ from tests.cli import runs_by_hand as by_hand
 from tests.events.samples import EVENT_TYPES, sample
 from tests.generator.ai_sdk.client_rules import ENDS, read_all
 from tests.generator.ai_sdk.logs import (
-    asks_for, at, begun, chunks_of, completed, delta, done, log, says_yes, started, turned, waits,
+    asks_for,
+    at,
+    begun,
+    chunks_of,
+    completed,
+    delta,
+    done,
+    log,
+    says_yes,
+    started,
+    turned,
+    waits,
 )  # fmt: skip
 from tests.golden.make_logs import LOGS, GoldenLog
 

@@ -171,14 +171,14 @@ class Calls:
 
     def _start(self, call: _Call) -> None:
         start = {"type": "tool-input-start", "toolCallId": call.id, "toolName": call.name, "dynamic": True}
-        self._writer.put(start | {"providerExecuted": call.name != ASK_PERSON}, call.owner)
+        self._writer.put(start | {"providerExecuted": self._ours(call)}, call.owner)
         call.state = "writing"
 
     def _available(self, call: _Call, **more: object) -> None:
         if call.state == "planned":
             self._start(call)
         whole = {"type": "tool-input-available", "toolCallId": call.id, "toolName": call.name, "input": call.input}
-        whole |= {"dynamic": True, "providerExecuted": call.name != ASK_PERSON}
+        whole |= {"dynamic": True, "providerExecuted": self._ours(call)}
         self._writer.put(whole | named(**more))
         call.state = "ready"
 
@@ -202,17 +202,20 @@ class Calls:
         failed = {"type": "tool-input-error", "toolCallId": call.id, "toolName": call.name, "input": call.input}
         self._writer.put(failed | {"dynamic": True, "providerExecuted": True, "errorText": why})
 
+    def _ours(self, call: _Call) -> bool:
+        """Whether it runs here. A client of version 5 cannot answer a dynamic tool, so there a card asks."""
+        return call.name != ASK_PERSON or self._version < 6
+
     # Also a question says ``providerExecuted`` in the end: the client would send an answer that stands last again and again.
+    # And version 5 looks for the part among static tools when ``dynamic`` is not said again.
 
     def _output(self, call: _Call, output: object) -> None:
-        self._writer.put(
-            {"type": "tool-output-available", "toolCallId": call.id, "output": output, "providerExecuted": True}
-        )
+        ended = {"type": "tool-output-available", "toolCallId": call.id, "output": output}
+        self._writer.put(ended | {"dynamic": True, "providerExecuted": True})
 
     def _failed(self, call: _Call, why: str) -> None:
-        self._writer.put(
-            {"type": "tool-output-error", "toolCallId": call.id, "errorText": why, "providerExecuted": True}
-        )
+        ended = {"type": "tool-output-error", "toolCallId": call.id, "errorText": why}
+        self._writer.put(ended | {"dynamic": True, "providerExecuted": True})
 
 
 def _id(key: TextKey, call_id: str) -> str:
