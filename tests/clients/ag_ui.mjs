@@ -1,8 +1,6 @@
 // Plays steps with the published AG-UI client, unmodified, and prints what came of each as a line of JSON.
 // node ag_ui.mjs BASE STEPS, where STEPS is JSON: {client, threadId, connect, steps: [...]}.
 
-import { createInterface } from "node:readline";
-
 const [base, given] = process.argv.slice(2);
 const plan = JSON.parse(given);
 const { HttpAgent } = await import(plan.client ?? "@ag-ui/client");
@@ -27,7 +25,7 @@ async function play(step, agent) {
   let error = null;
   const subscriber = {
     onEvent: ({ event }) => {
-      events.push(JSON.parse(JSON.stringify(event))); // older clients patch inside of it
+      events.push(JSON.parse(JSON.stringify(event)));
       if (step.say === event.type) void say({ said: event.type });
     },
     onRunErrorEvent: ({ event }) => { error = { message: event.message, code: event.code }; },
@@ -47,9 +45,7 @@ async function play(step, agent) {
   };
 }
 
-const replies = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 for (const step of plan.steps) {
-  if (step.wait) await replies.next();
   const agent = agentOf(step.agent ?? "one", step.threadId);
   if (step.answers) {
     step.resume = agent.pendingInterrupts.map(({ id, reason }) => ({ interruptId: id, ...step.answers[reason] }));
