@@ -1,5 +1,6 @@
-"""Protocols that other front ends speak, each as a pure projection of the log.
+"""The protocols that front ends already speak, each a pure projection of a run's log: one room for each.
 
-A projection takes a run's events in order and gives that protocol's bytes; the same events give the same bytes, so a replay is the
-live stream again. It never changes what a run records.
+Rules: a projection takes events and gives the other protocol's events; it has no clock, no ids and no randomness of its own, so
+a replay gives the same bytes as the live stream. It never changes what a run records. Everything else (asking, saying, following,
+cancelling) is done as the native API does it.
 """
