@@ -35,7 +35,6 @@ class UiMessageStream:
         self._rests_from = rests_from
         self._after = after
         self._projection: Projection | None = None
-        self._begun = after == 0
         self.over = False
 
     def bytes_of(self, batch: list[Stored] | None) -> bytes:
@@ -61,15 +60,11 @@ class UiMessageStream:
         if self._projection is None:
             self._projection = Projection(version_of(stored))
         projection = self._projection
-        if stored.seq <= self._after:
-            projection.project(self._view.shown(stored))
+        chunks = projection.project(self._view.shown(stored))
+        if stored.seq < self._after:
             return []
-        chunks: list[Chunk] = []
-        if not self._begun:
-            self._begun = True
-            if projection.at_rest is None:
-                chunks = projection.reopen()
-        chunks += projection.project(self._view.shown(stored))
+        if stored.seq == self._after:
+            return [] if projection.at_rest == "waiting" else projection.reopen()
         waits = projection.at_rest == "waiting" and stored.seq >= self._rests_from
         self.over = waits or projection.at_rest == "ended"
         return chunks

@@ -130,14 +130,21 @@ class ChatRoutes:
         )
 
     async def _instead(self, tenant_id: str, chat: ChatRequest) -> tuple[str, str | None, History | None]:
-        """Of a message that is answered anew, or edited: which answer is not wanted, and what was said before it."""
+        """Of a message that is answered anew, or edited: which answer is not wanted, and what was said before it.
+
+        A run under way is passed over: it may be what this very request has begun when it was sent before.
+        """
         runs = await self._door.runs_of(tenant_id, chat.id, limit=MAX_TURNS)
-        first = next((t for t in await turns_of(self._door, runs) if t.message_id == chat.last.id), None)
+        ended = [run for run in runs if run.terminal]
+        regenerated = ""
+        turns = await turns_of(self._door, ended)
+        if chat.trigger == "regenerate-message":
+            named = [run for run in ended if run.run_id == chat.messageId]
+            regenerated = next((run.run_id for run in (*named, *ended)), "")
+            turns = await turns_of(self._door, named) or turns
+        first = next((turn for turn in turns if turn.message_id == chat.last.id), None)
         if first is None:
             return "", None, None
-        regenerated = ""
-        if chat.trigger == "regenerate-message":
-            regenerated = chat.messageId or next((run.run_id for run in runs if run.terminal), "")
         return regenerated, first.run.run_id, first.accepted.history
 
     async def _continue(self, tenant_id: str, chat: ChatRequest, message: ChatMessage) -> ASGIApp:
