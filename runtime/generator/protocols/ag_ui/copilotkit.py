@@ -30,7 +30,7 @@ AGENT = "default"
 
 
 class _Camel(Body):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
 class AgentDescription(_Camel):
