@@ -19,7 +19,7 @@ from ag_ui.core.capabilities import (
     ToolsCapabilities,
     TransportCapabilities,
 )
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from runtime import __version__
@@ -60,7 +60,7 @@ class RuntimeInfo(_Camel):
     mode: Literal["sse"] = "sse"
     thread_endpoints: ThreadEndpoints = ThreadEndpoints()
     suggestions: bool = False
-    a2ui_enabled: bool = False
+    a2ui_enabled: bool = Field(default=False, alias="a2uiEnabled")
     open_generative_ui_enabled: bool = False
     telemetry_disabled: bool = True
 
