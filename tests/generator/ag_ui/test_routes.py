@@ -202,7 +202,9 @@ async def test_a_busy_thread_and_too_many_streams_are_refused(
     busy = await post(http, body(runId="run-2"))
     assert (busy.status_code, busy.json()["code"]) == (409, "conversation_busy")
     others = [asyncio.create_task(post(http, body(threadId=f"t{n}"))) for n in range(2)]
-    await begun(door, 3)
+    async with asyncio.timeout(10):
+        while sum(door.readers.values()) < 3:
+            await asyncio.sleep(0.01)
     full = await post(http, body(threadId="t9"))
     assert full.status_code == 429 and full.headers["retry-after"]
     assert (await post(http, body(), CONNECT)).status_code == 429
