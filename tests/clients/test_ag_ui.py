@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+import uvicorn
 from ag_ui_validate.pytest_plugin import validate_agui
 
 from runtime.bootstrap.system import in_process_server
+from runtime.clock import ManualClock
 from runtime.config import Settings
+from runtime.events import catalog as ev
+from runtime.events.envelope import Stored
 from runtime.events.plan import Todo
+from runtime.generator.app import build_app
+from runtime.generator.protocols.ag_ui.framing import AgUi, Thread
+from runtime.generator.protocols.ag_ui.projection import Reader
+from runtime.ids import new_id
 from runtime.llm.script import ScriptedTurn
+from runtime.log.log import TERMINAL_TYPES, Run
+from runtime.stream.view import View
 from runtime.testing.scripted import answers, calls, fails, plans, says, scripted
+from tests.generator.ag_ui.test_projection import NAMES, ended, log_of, parsed
 from tests.generator.ag_ui.verifier import Client
+from tests.generator.memory_door import MemoryDoor
 from tests.node import CLIENTS, installed, running
 
 pytestmark = pytest.mark.timeout(240)
@@ -241,6 +254,54 @@ async def test_the_client_inside_copilotkit_runs_cancels_and_connects(url: str) 
     assert "outcome" not in cancelled["events"][-1] and cancelled["events"][-1]["result"]["cancelled"] is True
     assert again["messages"] == done["messages"] and again["state"] == done["state"]
     assert kinds(again) == kinds(done)  # not the events themselves: this client patches inside of them
+
+
+@pytest.mark.parametrize("client", ["@ag-ui/client", OLD])
+async def test_every_kept_log_is_accepted(tmp_path: Path, client: str) -> None:
+    """Also a takeover in the middle of an answer; an unfinished log is cancelled where it ends."""
+    door = MemoryDoor(ManualClock())
+    texts: dict[str, list[str]] = {}
+    for name in NAMES:
+        log = log_of(name)
+        if log[-1].type not in TERMINAL_TYPES:
+            log = tuple(ended(log, ev.RunCancelled(reason="user")))
+        thread, run_id = name.replace(".", "-"), str(uuid.uuid5(uuid.NAMESPACE_URL, name))
+        texts[thread] = keep(door, thread, run_id, log)
+    steps = [{"do": "connect", "runId": "x", "agent": thread, "threadId": thread} for thread in texts]
+    async with socket_of(door, tmp_path) as url, played(url, *steps, client=client) as node:
+        for thread, expected in texts.items():
+            done = await node.done()
+            assert sorted(check(done).texts.values()) == expected, thread
+            shown = sorted(m["content"] for m in done["messages"] if m["role"] == "assistant" and m.get("content"))
+            assert shown == expected, thread
+
+
+def keep(door: MemoryDoor, thread: str, run_id: str, log: Sequence[Stored]) -> list[str]:
+    """Put a kept log into the store; what its client is to have said in the end."""
+    own = [s._replace(body=s.body.replace(b'"run_id":"r1"', f'"run_id":"{run_id}"'.encode())) for s in log]
+    status = TERMINAL_TYPES[own[-1].type]
+    door.runs[run_id] = Run(
+        run_id, "default", thread, "Why?", status, 1, own[-1].seq, None, 1.0, 2.0, False, "continue", 30.0, 0
+    )
+    door.events[run_id] = own
+    client = Client()
+    for event in parsed(AgUi(Thread(Reader(thread)), View()).bytes_of(own)):
+        client.take(event)
+    return sorted(client.texts.values())
+
+
+@asynccontextmanager
+async def socket_of(door: MemoryDoor, folder: Path) -> AsyncIterator[str]:
+    """The app over that door on a socket."""
+    app = build_app(door, Settings(data_dir=folder, model="offline"), clock=door.clock, new_id=new_id, team=tuple)
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="off", ws="none")
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    await serving
 
 
 async def test_a_refused_request_is_told_with_its_reason(url: str) -> None:

@@ -19,7 +19,7 @@ from ag_ui.core.capabilities import (
     ToolsCapabilities,
     TransportCapabilities,
 )
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from runtime import __version__
@@ -30,7 +30,7 @@ AGENT = "default"
 
 
 class _Camel(Body):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
 class AgentDescription(_Camel):
@@ -60,7 +60,7 @@ class RuntimeInfo(_Camel):
     mode: Literal["sse"] = "sse"
     thread_endpoints: ThreadEndpoints = ThreadEndpoints()
     suggestions: bool = False
-    a2ui_enabled: bool = False
+    a2ui_enabled: bool = Field(default=False, alias="a2uiEnabled")
     open_generative_ui_enabled: bool = False
     telemetry_disabled: bool = True
 

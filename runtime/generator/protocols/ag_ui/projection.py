@@ -8,7 +8,7 @@ and what comes after their answers is the next one. What the projection gives de
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ag_ui.core import PROTOCOL_VERSION
 from ag_ui.core import events as ag
@@ -23,9 +23,8 @@ from runtime.generator.protocols.ag_ui.interrupts import interrupt_of
 from runtime.generator.protocols.ag_ui.opened import Opened
 from runtime.generator.protocols.ag_ui.state import Document, document_of, patch
 from runtime.generator.protocols.ag_ui.transcript import Transcript
-from runtime.generator.protocols.ag_ui.turns import Turns
+from runtime.generator.protocols.ag_ui.translate import Translator
 from runtime.generator.protocols.ag_ui.usage import Tally
-from runtime.generator.protocols.ag_ui.work import Work
 
 RUN_ID_NOTE = "ag-ui.runId"
 MESSAGE_ID_NOTE = "ag-ui.messageId"
@@ -60,8 +59,7 @@ class Projection:
         self._document: Document = {}
         self._transcript = Transcript()
         self._opened = Opened()
-        self._work = Work(self._opened, versioned=reader.versioned)
-        self._turns = Turns(self._opened, self._transcript, self._work)
+        self._translator = Translator(self._opened, self._transcript, versioned=reader.versioned)
         self._tally = Tally()
         self._runs = 0
         self._interrupted_at = 0
@@ -98,8 +96,13 @@ class Projection:
         if begun:
             yield from self._begin(envelope.run_id)
         yield from self._changed(event, begun)
-        if self._shown(envelope) or isinstance(event, ev.ApprovalRequested | ev.ApprovalGiven):
-            yield from self._told(envelope)
+        match event:
+            case ev.RunWaiting():
+                yield from self._waiting(envelope, event)
+            case ev.RunCompleted() | ev.RunCancelled() | ev.RunFailed() | ev.RunExpired():
+                yield from self._finished(envelope, event)
+            case _:
+                yield from self._translator.of(envelope, self._state)
 
     # --- the run -----------------------------------------------------------------------------------------------------
 
@@ -120,7 +123,7 @@ class Projection:
         self._runs += 1
         self.active = True
         self._tally = Tally()
-        self._work.forget_names()
+        self._translator.work.forget_names()
         self.run_id = self._name(run_id)
         asked = None
         if self._runs == 1 and self._state.accepted is not None:
@@ -174,128 +177,6 @@ class Projection:
             case _:
                 pass
 
-    # --- its events --------------------------------------------------------------------------------------------------
-
-    def _told(self, envelope: Envelope) -> Iterator[ag.BaseEvent]:  # one thought: a table, like the fold
-        event = envelope.event
-        match event:
-            case ev.RunStarted():
-                if event.epoch > 1 and self._runs == 1:
-                    yield custom(envelope)
-            case ev.RunWaiting():
-                yield from self._waiting(envelope, event)
-            case ev.RunCompleted() | ev.RunCancelled() | ev.RunFailed() | ev.RunExpired():
-                yield from self._finished(envelope, event)
-            case ev.AgentStarted() | ev.AgentCompleted() | ev.AgentFailed():
-                yield from self._planned(envelope, event)
-            case ev.StageStarted() | ev.StageCompleted() | ev.StageFailed() | ev.StageSkipped():
-                yield from self._staged(envelope, event)
-            case ev.TurnDelta() | ev.TurnCompleted() | ev.TurnSnapshot() | ev.TurnFailed() | ev.TurnSuperseded():
-                if envelope.stage is not None:
-                    yield from self._turned(envelope, event)
-            case ev.ToolCalled() | ev.ToolCompleted() | ev.ToolOutcomeUnknown() | ev.ToolArgumentsInvalid():
-                if envelope.stage is not None:
-                    yield from self._tooled(envelope, event)
-            case ev.ApprovalRequested():
-                yield from self._asked(envelope, event)
-            case (
-                ev.RunCancelRequested()
-                | ev.InputReceived()
-                | ev.InputDelivered()
-                | ev.CitationAdded()
-                | ev.ApprovalGiven()
-                | ev.RecoveryRetrying()
-                | ev.RecoveryFellBack()
-                | ev.RecoveryCompacted()
-                | ev.RecoveryResumed()
-                | ev.RecoveryToolSwitchedOff()
-                | ev.Custom()
-            ):
-                yield custom(envelope)
-            case _:
-                pass  # what the state says (title, verdict, plan, usage), and what is no news to a reader
-
-    def _planned(
-        self, envelope: Envelope, event: ev.AgentStarted | ev.AgentCompleted | ev.AgentFailed
-    ) -> Iterator[ag.BaseEvent]:
-        if not self._reader.versioned:
-            yield custom(envelope)
-        elif isinstance(event, ev.AgentStarted):
-            yield from self._work.begin_planning(envelope)
-        else:
-            yield from self._work.begin_planning(envelope)
-            failed = (event.message, event.code) if isinstance(event, ev.AgentFailed) else None
-            yield from self._work.end_planning(envelope, failed)
-
-    def _staged(
-        self, envelope: Envelope, event: ev.StageStarted | ev.StageCompleted | ev.StageFailed | ev.StageSkipped
-    ) -> Iterator[ag.BaseEvent]:
-        stage = envelope.stage or event.todo
-        if isinstance(event, ev.StageStarted):
-            yield from self._work.begin_stage(envelope, self._state, self._turns.calls)
-            return
-        failed = (event.message, event.code) if isinstance(event, ev.StageFailed) else None
-        yield from self._work.end_stage(stage, failed)
-        if not isinstance(event, ev.StageCompleted) or event.carried_from is not None:
-            yield custom(envelope)
-
-    def _turned(
-        self,
-        envelope: Envelope,
-        event: ev.TurnDelta | ev.TurnCompleted | ev.TurnSnapshot | ev.TurnFailed | ev.TurnSuperseded,
-    ) -> Iterator[ag.BaseEvent]:
-        if isinstance(event, ev.TurnCompleted) and event.purpose == "summary":
-            return
-        if isinstance(event, ev.TurnDelta | ev.TurnCompleted | ev.TurnSnapshot):
-            yield from self._work.begin_stage(envelope, self._state, self._turns.calls)
-        match event:
-            case ev.TurnDelta():
-                yield from self._turns.said(envelope, event)
-            case ev.TurnCompleted() | ev.TurnSnapshot():
-                yield from self._turns.completed(envelope, event)
-            case ev.TurnFailed():
-                yield from self._turns.failed(envelope)
-                yield custom(envelope)
-            case ev.TurnSuperseded():
-                yield from self._turns.superseded(envelope)
-                yield custom(envelope)
-
-    def _tooled(
-        self,
-        envelope: Envelope,
-        event: ev.ToolCalled | ev.ToolCompleted | ev.ToolOutcomeUnknown | ev.ToolArgumentsInvalid,
-    ) -> Iterator[ag.BaseEvent]:
-        yield from self._work.begin_stage(envelope, self._state, self._turns.calls)
-        call_id, name = event.call_id, event.name
-        match event:
-            case ev.ToolCalled():
-                if event.delegate is not None:
-                    self._work.delegates[self._turns.key(envelope, call_id)] = event.delegate
-                yield from self._turns.called(envelope, call_id, name, event.arguments)
-            case ev.ToolCompleted():
-                yield from self._turns.answered(envelope, call_id, name, event.result, is_error=event.is_error)
-            case ev.ToolOutcomeUnknown():
-                yield from self._turns.answered(envelope, call_id, name, f"Unknown: {event.known}", is_error=True)
-                yield custom(envelope)
-            case ev.ToolArgumentsInvalid():
-                yield from self._turns.answered(envelope, call_id, name, event.message, is_error=True)
-                yield custom(envelope)
-
-    def _asked(self, envelope: Envelope, event: ev.ApprovalRequested) -> Iterator[ag.BaseEvent]:
-        """The call that waits is shown, so that the interrupt can name it."""
-        if envelope.stage is not None and event.call_id is not None and self._shown(envelope):
-            yield from self._work.begin_stage(envelope, self._state, self._turns.calls)
-            path = event.approval.removeprefix(f"{envelope.stage}:")
-            if f"{envelope.stage}/{path}" not in self._turns.calls:
-                turn = path.rpartition("/")[2].partition(".")[0]
-                placed = replace(envelope, turn=int(turn)) if turn.isdecimal() else envelope
-                yield from self._turns.called(placed, event.call_id, event.name or "ask_person", event.arguments)
-        yield custom(envelope)
-
-    def _shown(self, envelope: Envelope) -> bool:
-        """Who does not know sub-agents is not shown what delegates do."""
-        return self._reader.versioned or not envelope.call
-
     # --- its end -----------------------------------------------------------------------------------------------------
 
     def _waiting(self, envelope: Envelope, event: ev.RunWaiting) -> Iterator[ag.BaseEvent]:
@@ -309,7 +190,7 @@ class Projection:
         raised: dict[str, list[str]] = {}
         for one, interrupt in zip(asked, interrupts, strict=True):
             raised.setdefault(_key_of(one), []).append(interrupt.id)
-        yield from self._work.suspend(raised)
+        yield from self._translator.work.suspend(raised)
         yield ag.StateSnapshotEvent(snapshot=self._document)
         yield ag.MessagesSnapshotEvent(messages=self._transcript.messages())
         self._interrupted_at = envelope.seq
@@ -317,13 +198,13 @@ class Projection:
 
     def _interrupt(self, asked: Approval, owners: dict[str, str]) -> agt.Interrupt:
         path = asked.requested.approval.removeprefix(f"{asked.stage}:")
-        call = self._turns.calls.get(f"{asked.stage}/{path}")
+        call = self._translator.turns.calls.get(f"{asked.stage}/{path}")
         return interrupt_of(self._state.run_id, asked.requested, call_id=call, subagent=owners.get(_key_of(asked)))
 
     def _finished(
         self, envelope: Envelope, event: ev.RunCompleted | ev.RunCancelled | ev.RunFailed | ev.RunExpired
     ) -> Iterator[ag.BaseEvent]:
-        yield from self._work.end_all()
+        yield from self._translator.work.end_all()
         match event:
             case ev.RunCompleted():
                 yield from self._answer(envelope.run_id, event)
