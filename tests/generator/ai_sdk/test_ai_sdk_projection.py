@@ -326,6 +326,13 @@ def test_steps_are_cut_only_where_nothing_is_open() -> None:
     assert len(of_type(chunks_of(log(*begun(), *one_by_one)), "start-step")) == 3
 
 
+@pytest.mark.parametrize("open_call", [[at(CALLED)], [asks_for()]], ids=["running", "asked"])
+def test_a_step_is_not_cut_while_a_call_waits_for_its_outcome(open_call: list[Draft]) -> None:
+    """Clients look for approvals only in the last step, and version 7 finds what a call is given only in its own."""
+    chunks = chunks_of(log(*begun(), started(), turned("", "a", USE), *open_call, started("b")))
+    assert len(of_type(chunks, "start-step")) == 2
+
+
 # --- people ----------------------------------------------------------------------------------------------------------
 
 ASKED = (*begun(), started(), turned("", "a", USE), asks_for())

@@ -411,6 +411,18 @@ async def test_what_answers_nothing_is_refused(
     assert len(door.events[run_id]) == before
 
 
+async def test_of_several_answers_either_all_are_written_or_none(
+    app: Starlette, http: httpx2.AsyncClient, door: MemoryDoor
+) -> None:
+    exchange, run_id = await begin(app, door)
+    await work(door, run_id, *BEGUN, turned("", "a", USE), asks_for(), asks_for("c2", stage="b"), waits("a:1.c1"))
+    await exchange.done()
+    nobody_asks_any_more = approval(id="b:1.c2")  # the plan has no step b
+    response = await http.post(CHAT, json=answered(run_id, approval(), nobody_asks_any_more))
+    assert (response.status_code, response.json()["code"]) == (409, "not_asked")
+    assert "approval.given" not in [stored.type for stored in door.events[run_id]]
+
+
 async def test_an_answer_that_another_person_has_given_otherwise_is_refused(
     app: Starlette, http: httpx2.AsyncClient, door: MemoryDoor
 ) -> None:

@@ -131,12 +131,12 @@ def run_for(chat: ChatRequest, *, replaces: str | None = None) -> CreateRun:
     return validate(CreateRun, asked)
 
 
-def key_of(chat: ChatRequest, body: CreateRun, regenerated: str = "") -> str:
+def key_of(chat: ChatRequest, body: CreateRun) -> str:
     """The idempotency key: the same message with the same words and options is the same run, however often it is sent.
 
-    ``regenerated``: the answer that another is wished for.
+    An answer made anew is another run, since ``body`` names the one it replaces.
     """
-    about = "\n".join((chat.trigger, chat.id, regenerated, fingerprint(body)))
+    about = "\n".join((chat.trigger, chat.id, fingerprint(body)))
     return f"ai-sdk-{hashlib.sha256(about.encode()).hexdigest()}"
 
 

@@ -113,9 +113,9 @@ class ChatRoutes:
 
     async def _begin(self, tenant_id: str, chat: ChatRequest) -> Run:
         """The run of the chat's last message."""
-        regenerated, replaces, history = "", None, None
+        replaces, history = None, None
         if chat.trigger == "regenerate-message" or chat.messageId is not None:
-            regenerated, replaces, history = await self._instead(tenant_id, chat)
+            replaces, history = await self._instead(tenant_id, chat)
         body = run_for(chat, replaces=replaces)
         return await ask(
             self._door,
@@ -124,28 +124,22 @@ class ChatRoutes:
             clock=self._clock,
             new_id=self._new_id,
             tenant_id=tenant_id,
-            key=key_of(chat, body, regenerated),
+            key=key_of(chat, body),
             default="cancel",
             history=history,
         )
 
-    async def _instead(self, tenant_id: str, chat: ChatRequest) -> tuple[str, str | None, History | None]:
-        """Of a message that is answered anew, or edited: which answer is not wanted, and what was said before it.
+    async def _instead(self, tenant_id: str, chat: ChatRequest) -> tuple[str | None, History | None]:
+        """Of a message that is answered anew, or edited: which run is not wanted any more, and what was said before it.
 
         A run under way is passed over: it may be what this very request has begun when it was sent before.
         """
         runs = await self._door.runs_of(tenant_id, chat.id, limit=MAX_TURNS)
         ended = [run for run in runs if run.terminal]
-        regenerated = ""
-        turns = await turns_of(self._door, ended)
-        if chat.trigger == "regenerate-message":
-            named = [run for run in ended if run.run_id == chat.messageId]
-            regenerated = next((run.run_id for run in (*named, *ended)), "")
-            turns = await turns_of(self._door, named) or turns
+        named = [run for run in ended if run.run_id == chat.messageId]
+        turns = await turns_of(self._door, named) or await turns_of(self._door, ended)
         first = next((turn for turn in turns if turn.message_id == chat.last.id), None)
-        if first is None:
-            return "", None, None
-        return regenerated, first.run.run_id, first.accepted.history
+        return (None, None) if first is None else (first.run.run_id, first.accepted.history)
 
     async def _continue(self, tenant_id: str, chat: ChatRequest, message: ChatMessage) -> ASGIApp:
         """Write what people have answered into the run, and go on with its message."""
