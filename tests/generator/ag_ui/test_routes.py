@@ -332,7 +332,9 @@ async def test_an_answer_that_does_not_fit_records_nothing(
     run_id, (plan, question) = waiting
     yes, reply = entry(plan, {"approved": True}), entry(question, {"text": "yes"})
     swapped = {**yes, "interruptId": yes["interruptId"].replace(HASH, "b" * 64)}
+    swapped_too = {**reply, "interruptId": reply["interruptId"].replace(HASH, "b" * 64)}
     cases = [
+        ([yes, swapped_too], 409, "arguments_changed"),
         ([yes], 409, "interrupts_open"),
         ([swapped, reply], 409, "arguments_changed"),
         ([yes, {**reply, "interruptId": f"{run_id}.{HASH}.nothing"}], 409, "not_asked"),
