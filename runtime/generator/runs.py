@@ -18,12 +18,13 @@ from runtime.errors import Busy, Conflict, NotFound, StoreUnavailable
 from runtime.events.codec import UnknownEvent, encode, public_json
 from runtime.events.envelope import Stored
 from runtime.generator.accept import JSON, SSE, choose
-from runtime.generator.admission import TENANT, admit, documents_folder, idempotency_key
+from runtime.generator.admission import admit, documents_folder, idempotency_key
 from runtime.generator.body import parse_json, read_body, validate
 from runtime.generator.contract import CancelAccepted, InputAccepted, RunAcceptedBody, RunList, RunSummary
 from runtime.generator.directory import Directories, Directory
 from runtime.generator.door import Door
 from runtime.generator.following import FIRST, look_back
+from runtime.generator.principal import principal_of
 from runtime.generator.problems import Refusal, retry_after
 from runtime.generator.query import limit_of
 from runtime.generator.requests import CreateRun, PersonInput, ResumeRun
@@ -85,13 +86,15 @@ class RunRoutes:
         body = validate(CreateRun, parse_json(raw))
         if streaming:
             self._require_room()
+        tenant_id = principal_of(request).tenant_id
         run_id, conversation_id = self._new_id(), body.conversation_id or self._new_id()
         for left in reversed(range(LOOK_BACKS)):
-            before = await look_back(self._door, TENANT, conversation_id) if body.conversation_id else FIRST
+            before = await look_back(self._door, tenant_id, conversation_id) if body.conversation_id else FIRST
             asked = body.documents or before.documents
             new = admit(
                 body,
                 before,
+                tenant_id=tenant_id,
                 run_id=run_id,
                 conversation_id=conversation_id,
                 now=self._clock.now(),
@@ -125,6 +128,7 @@ class RunRoutes:
             state,
             body,
             agents=await asyncio.to_thread(self._team),
+            tenant_id=run.tenant_id,
             run_id=self._new_id(),
             conversation_id=run.conversation_id or self._new_id(),
             now=self._clock.now(),
@@ -137,7 +141,7 @@ class RunRoutes:
     async def list(self, request: Request) -> ASGIApp:
         """``GET /v1/runs``: the newest first."""
         limit = limit_of(request, default=50, most=MAX_LIST)
-        runs = await self._door.recent(tenant_id=TENANT, limit=limit)
+        runs = await self._door.recent(tenant_id=principal_of(request).tenant_id, limit=limit)
         return as_json(RunList(runs=[_summary(run) for run in runs]))
 
     async def show(self, request: Request) -> ASGIApp:
@@ -191,7 +195,7 @@ class RunRoutes:
         """The run in the path. Whatever is wrong with the id, the answer is the same."""
         run_id = request.path_params["run_id"]
         run = await self._door.get(run_id) if is_run_id(run_id) else None
-        if run is None or run.tenant_id != TENANT:
+        if run is None or run.tenant_id != principal_of(request).tenant_id:
             raise NotFound("no such run")
         return run
 
