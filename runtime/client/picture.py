@@ -40,7 +40,9 @@ def picture(view: RunView) -> Json:
         "models": run.models,
         "recoveries": run.recoveries,
         "recovery_log": [_recovery(placed) for placed in view.recoveries],
-        "owners": [{"epoch": o.epoch, "owner": o.owner, "code_version": o.code_version, "at": o.at} for o in view.owners],
+        "owners": [
+            {"epoch": o.epoch, "owner": o.owner, "code_version": o.code_version, "at": o.at} for o in view.owners
+        ],
         "cancel_requested": run.cancel_requested is not None,
         "cancel_by": run.cancel_requested,
         "waiting_for": run.waiting_for,
@@ -96,7 +98,9 @@ def _end(run: RunState) -> Json:
 
 def _planned(view: RunView) -> Json | None:
     plan = view.run.plan
-    return plan and {
+    if plan is None:
+        return None
+    return {
         "at": view.planned_at,
         "max_parallel": plan.max_parallel,
         "prefer_sequential": plan.prefer_sequential,

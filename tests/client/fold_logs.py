@@ -224,7 +224,9 @@ def people() -> list[str]:
             ),
             1,
         ),
-        in_find(ev.ApprovalRequested(approval="q1", kind="question", what="Where?", options=("here", "there"), **ask), 1),
+        in_find(
+            ev.ApprovalRequested(approval="q1", kind="question", what="Where?", options=("here", "there"), **ask), 1
+        ),
         in_find(ev.ApprovalRequested(approval="q2", kind="question", what="When?", **ask), 1, call="1.c1"),
         ev.RunWaiting(reason="people must answer", until=AT + 5, approvals=("a1", "q1", "q2")),
         in_find(ev.ApprovalGiven(approval="a1", approved=False, arguments_hash="h1", by="ann", text="too dear")),
@@ -420,5 +422,3 @@ def failed_at_work() -> list[str]:
 def expired_at_work() -> list[str]:
     """The same, out of time."""
     return _ending(ev.RunExpired(message="late", resume=ev.ResumeHint(possible=False, how="Ask again.")))
-
-
