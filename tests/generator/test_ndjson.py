@@ -101,7 +101,9 @@ def test_what_a_viewer_may_not_see_is_a_stub_with_its_number() -> None:
     def nothing(draft: Draft, viewer: Viewer) -> Draft | None:
         return None
 
-    stored = Stored(3, 1, "title.set", "object", None, b'{"run_id":"r","type":"title.set","at":1.0,"data":{"title":"T"}}')
+    stored = Stored(
+        3, 1, "title.set", "object", None, b'{"run_id":"r","type":"title.set","at":1.0,"data":{"title":"T"}}'
+    )
     (line,) = Lines(View((nothing,))).bytes_of([stored]).split()
     assert {k: json.loads(line)[k] for k in ("seq", "type")} == {"seq": 3, "type": "hidden"}
     assert Lines().bytes_of(None) == Lines().bytes_of([]) == b"\n"
