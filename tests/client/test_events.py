@@ -35,7 +35,15 @@ def test_data_is_typed_by_type(event: ev.Event) -> None:
 
 
 def other(**changes: object) -> str:
-    body = {"seq": 1, "epoch": 0, "run_id": "r1", "family": "object", "type": "plan.admired", "at": 1, "data": {"by": ["x"]}}
+    body = {
+        "seq": 1,
+        "epoch": 0,
+        "run_id": "r1",
+        "family": "object",
+        "type": "plan.admired",
+        "at": 1,
+        "data": {"by": ["x"]},
+    }
     return json.dumps({**body, **changes})
 
 
@@ -43,7 +51,13 @@ def test_a_type_of_a_later_version_keeps_all_its_fields() -> None:
     event = parse_event(other(stage="find"))
     assert isinstance(event.data, UnknownData)
     assert event.data.model_dump() == {"by": ["x"]}
-    assert (event.type, event.family, event.stage, event.known, event.envelope) == ("plan.admired", "object", "find", False, None)
+    assert (event.type, event.family, event.stage, event.known, event.envelope) == (
+        "plan.admired",
+        "object",
+        "find",
+        False,
+        None,
+    )
     assert parse_event(other(family="smell")).family == "system"
     with pytest.raises(ValidationError):
         event.data.by = []  # type: ignore[attr-defined]
@@ -60,7 +74,19 @@ def test_terminal_types_are_those_of_the_log() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["", "{}", "[]", "null", '"x"', other(data=None), other(data=[]), other(seq=None), other(epoch=1.5), other(at="now"), other(type=None)],
+    [
+        "",
+        "{}",
+        "[]",
+        "null",
+        '"x"',
+        other(data=None),
+        other(data=[]),
+        other(seq=None),
+        other(epoch=1.5),
+        other(at="now"),
+        other(type=None),
+    ],
 )
 def test_what_is_no_event_is_an_error(line: str) -> None:
     with pytest.raises(ValueError):

@@ -22,6 +22,8 @@ def test_the_event_types_are_those_of_the_catalog() -> None:
 def test_the_fold_the_decoder_and_the_follower_pass_their_tests() -> None:
     """Among them the files in tests/fixtures/folds, which hold the Python client's fold to account as well."""
     installed(WEB)
-    done = subprocess.run(["npx", "--no-install", "vitest", "run"], cwd=WEB, capture_output=True, text=True, timeout=110)
+    done = subprocess.run(
+        ["npx", "--no-install", "vitest", "run"], cwd=WEB, capture_output=True, text=True, timeout=110
+    )
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     assert "folds.test.ts" in done.stdout
