@@ -120,7 +120,19 @@ async def test_one_client_serves_several_threads() -> None:
     assert seen == [list(range(1, 33))] * 5
 
 
-async def test_a_reader_that_waits_is_told_when_the_client_is_closed() -> None:
+class SleepsForEver(ManualClock):
+    """Whoever waits on it waits until it is cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits = threading.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.set()
+        await asyncio.Event().wait()
+
+
+async def test_a_reader_is_told_when_the_client_is_closed_while_it_waits_for_events() -> None:
     server = RawServer(long_log(), hold_at=60)
 
     async with serving(server):
@@ -128,6 +140,18 @@ async def test_a_reader_that_waits_is_told_when_the_client_is_closed() -> None:
         waiting = asyncio.create_task(meanwhile(lambda: list(client.follow(RUN_ID))))
         while not server.resumed_at:
             await asyncio.sleep(0.01)
+        await asyncio.to_thread(client.close)
+        with pytest.raises(RuntimeError, match="closed"):
+            await waiting
+
+
+async def test_a_reader_is_told_when_the_client_is_closed_while_it_waits_to_come_back() -> None:
+    server, clock = RawServer(long_log(), cut=lambda: 10), SleepsForEver()
+
+    async with serving(server):
+        client = await asyncio.to_thread(HeadraceSyncClient, server.url, clock=clock)
+        waiting = asyncio.create_task(meanwhile(lambda: list(client.follow(RUN_ID))))
+        await asyncio.to_thread(clock.waits.wait, 10)
         await asyncio.to_thread(client.close)
         with pytest.raises(RuntimeError, match="closed"):
             await waiting
