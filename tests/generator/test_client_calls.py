@@ -164,7 +164,11 @@ async def test_refusals_are_errors_with_the_servers_words(
     assert type(error) is kind
     assert isinstance(error, ours.ApiError)
     assert (error.status, error.code, error.request_id) == (status, code, "q1")
-    assert (error.message, error.errors) == ("because; /a: wrong", (("/a", "wrong"),))
+    assert (error.message.removesuffix(" Set HEADRACE_API_KEY, or give the client an api_key."), error.errors) == (
+        "because; /a: wrong",
+        (("/a", "wrong"),),
+    )
+    assert ("HEADRACE_API_KEY" in error.message) == (status == 401)
     back = pickle.loads(pickle.dumps(error))
     assert (type(back), vars(back)) == (kind, vars(error))
 
