@@ -42,7 +42,13 @@ def installed(package: Path) -> Path:
 async def running(script: Path, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """A script of ours, with its output to read; ended with the context."""
     process = await asyncio.create_subprocess_exec(
-        node(), str(script), *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, limit=2**20
+        node(),
+        str(script),
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=2**24,
     )
     try:
         yield process
