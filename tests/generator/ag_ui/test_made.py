@@ -205,6 +205,17 @@ def test_any_cut_of_any_log_gives_the_same_bytes_and_keeps_the_rules(data: st.Da
     client_of(parsed(framing(versioned=versioned).bytes_of(log[:cut])))
 
 
+@pytest.mark.parametrize("versioned", [True, False])
+def test_whatever_is_under_way_is_closed_from_the_inside_out(versioned: bool) -> None:
+    for log in (with_everything(), with_people()[0]):
+        for length in range(1, len(log)):
+            made = Made()
+            made.events = log[:length]
+            made.say(ev.RunCancelled(reason="user"), epoch=9)
+            client = client_of(told(made.events, versioned=versioned))
+            assert client.running is None and client.runs
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_events_that_are_missing_or_of_a_newer_version_break_no_rule(data: st.DataObject) -> None:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from typing import Any
 
 import httpx2
 import pytest
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 
+from runtime.config import Settings
 from runtime.events import catalog as ev
 from runtime.events.codec import decode
 from runtime.events.envelope import Draft
+from runtime.generator.app import build_app
+from runtime.generator.principal import Principal
 from tests.generator.ag_ui.made import PLAN
 from tests.generator.ag_ui.test_projection import parsed
 from tests.generator.ag_ui.verifier import Json
+from tests.generator.driver import Exchange, http_scope
 from tests.generator.memory_door import MemoryDoor
+from tests.generator.runs_by_door import ids, team
 
 SSE = {"Accept": "text/event-stream"}
 TEXT = {"type": "text", "text": "What is this?"}
@@ -332,7 +339,9 @@ async def test_an_answer_that_does_not_fit_records_nothing(
     run_id, (plan, question) = waiting
     yes, reply = entry(plan, {"approved": True}), entry(question, {"text": "yes"})
     swapped = {**yes, "interruptId": yes["interruptId"].replace(HASH, "b" * 64)}
+    swapped_too = {**reply, "interruptId": reply["interruptId"].replace(HASH, "b" * 64)}
     cases = [
+        ([yes, swapped_too], 409, "arguments_changed"),
         ([yes], 409, "interrupts_open"),
         ([swapped, reply], 409, "arguments_changed"),
         ([yes, {**reply, "interruptId": f"{run_id}.{HASH}.nothing"}], 409, "not_asked"),
@@ -351,3 +360,59 @@ async def test_an_answer_that_does_not_fit_records_nothing(
     assert not any(stored.type == "approval.given" for stored in door.events[run_id])
     unanswered = await post(http, body(runId="run-2", messages=[{"id": "m2", "role": "user", "content": "So?"}]))
     assert (unanswered.status_code, unanswered.json()["code"]) == (409, "conversation_busy")
+
+
+# --- who asks, and who leaves ------------------------------------------------------------------------------------------
+
+
+async def by_header(headers: Headers) -> Principal:
+    """The test's own credentials: tenant and scopes as the header names them."""
+    tenant, _, scopes = headers["authorization"].partition(" ")
+    return Principal(tenant, "somebody", frozenset(scopes.split()))  # type: ignore[arg-type]
+
+
+async def test_each_path_asks_for_its_scope_and_shows_no_tenant_anothers_thread(
+    door: MemoryDoor, settings: Settings
+) -> None:
+    app = build_app(door, settings, clock=door.clock, new_id=ids().__next__, team=team, authenticate=by_header)
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as http:
+
+        async def asked(path: str, scopes: str, tenant: str = "t1", **changes: object) -> httpx2.Response:
+            headers = {**SSE, "Authorization": f"{tenant} {scopes}"}
+            return await http.post(path, json=body(**changes), headers=headers)
+
+        stop = "/v1/ag-ui/agent/default/stop/thread-1"
+        for path, lacking in (
+            ("/v1/ag-ui", "runs:read runs:cancel"),
+            ("/v1/ag-ui/agent/default/run", "runs:read runs:cancel"),
+            (CONNECT, "runs:write runs:cancel"),
+            (stop, "runs:read runs:write"),
+        ):
+            assert (await asked(path, lacking)).status_code == 403, path
+        answer = asyncio.create_task(asked("/v1/ag-ui", "runs:write"))
+        run_id = await begun(door)
+        assert door.runs[run_id].tenant_id == "t1"
+        assert (await asked(stop, "runs:cancel", "t2")).json()["stopped"] is False
+        await worked_on(door, run_id)
+        await answer
+        foreign = await asked(CONNECT, "runs:read", "t2")
+        assert foreign.status_code == 200 and b"data:" not in foreign.content
+        assert b"data:" in (await asked(CONNECT, "runs:read")).content
+        resume = [{"interruptId": f"{run_id}.{HASH}.plan", "status": "cancelled"}]
+        assert (await asked("/v1/ag-ui", "runs:write", "t2", resume=resume)).status_code == 404
+
+
+async def test_a_client_that_leaves_is_a_reader_less_and_the_run_goes_by_its_own_rule(
+    door: MemoryDoor, app: Starlette
+) -> None:
+    headers = [("Accept", "text/event-stream"), ("Content-Type", "application/json")]
+    exchange = Exchange(app, http_scope("POST", "/v1/ag-ui", headers), json.dumps(body()).encode())
+    run_id = await begun(door)
+    await exchange.until_sent(b"AG-UI")
+    async with asyncio.timeout(5):
+        while not door.readers.get(run_id):
+            await asyncio.sleep(0.01)
+    await exchange.leave()
+    assert door.readers[run_id] == 0
+    assert (door.runs[run_id].on_disconnect, door.runs[run_id].grace_s) == ("cancel", 30.0)

@@ -107,11 +107,12 @@ class Client:
         assert event.get("parentToolCallId") is None or event["parentToolCallId"] in self.calls
         self.announced.add(name)
         self.open.add(("subagent", name))
+        self.owners["subagent", name] = event.get("parentSubagentRunId")
 
     def _subagent_finished(self, event: Json) -> None:
         name = event["subagentRunId"]
         assert ("subagent", name) in self.open
-        inside = [one for one in self.open if one[0] != "subagent" and self.owners.get(one) == name]
+        inside = [one for one in self.open if self.owners.get(one) == name]
         assert not inside, f"left open: {inside}"
         self.open.remove(("subagent", name))
 

@@ -95,7 +95,8 @@ class Projection:
         begun = not self.active
         if begun:
             yield from self._begin(envelope.run_id)
-        yield from self._changed(event, begun)
+        if begun or not isinstance(event, ev.TurnDelta):
+            yield from self._changed(event, begun)
         match event:
             case ev.RunWaiting():
                 yield from self._waiting(envelope, event)
