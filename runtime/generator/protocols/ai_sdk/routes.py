@@ -15,7 +15,8 @@ from runtime.clock import Clock
 from runtime.config import Settings
 from runtime.errors import Conflict, NotFound
 from runtime.events.history import History
-from runtime.generator.asking import ask, require_room
+from runtime.generator.accept import SSE
+from runtime.generator.asking import ask, require_room, wanted
 from runtime.generator.body import parse_json, read_body, validate
 from runtime.generator.contract import Body, CancelAccepted, FieldError
 from runtime.generator.directory import Directories
@@ -71,6 +72,7 @@ class ChatRoutes:
 
     async def post(self, request: Request) -> ASGIApp:
         """``POST /v1/ai-sdk/chat``: the answer to a message, or what comes of an answer, as a stream."""
+        wanted(request, (SSE,))
         raw = await read_body(request, max_bytes=self._settings.max_body_bytes)
         chat = validate(ChatRequest, parse_json(raw))
         require_room(self._streams)
@@ -82,6 +84,7 @@ class ChatRoutes:
 
     async def resume(self, request: Request) -> ASGIApp:
         """``GET /v1/ai-sdk/chat/{chat_id}/stream``: the chat's newest run from its start; 204 when there is none."""
+        wanted(request, (SSE,))
         newest = await self._newest(request)
         if newest is None:
             return Response(status_code=204, headers=NO_STORE)
