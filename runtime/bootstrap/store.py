@@ -10,8 +10,8 @@ from types import ModuleType
 from runtime.clock import Clock
 from runtime.config import Settings
 from runtime.errors import ConfigurationError
-from runtime.log.hub import Hub
-from runtime.log.log import Log, LogReader
+from runtime.log.hub import Hub, Store
+from runtime.log.log import LogReader
 from runtime.log.memory import MemoryLog
 from runtime.log.publisher import AppendPort, Publisher
 from runtime.log.sqlite import SqliteLog, SqliteReader
@@ -20,7 +20,7 @@ from runtime.log.wire import HubPort
 POSTGRES = ("postgresql", "postgres")
 
 
-def build_log(settings: Settings, clock: Clock) -> Log:
+def build_log(settings: Settings, clock: Clock) -> Store:
     """The store that ``settings.log`` names; PostgreSQL's times are its own. Raises :class:`ConfigurationError`."""
     kind, _, rest = settings.log_url().partition(":")
     if kind == "memory":
@@ -30,7 +30,7 @@ def build_log(settings: Settings, clock: Clock) -> Log:
     if kind in POSTGRES:
         postgres = _postgres()
         url = settings.log_url()
-        log: Log = postgres.PostgresLog(url, notifier=postgres.PostgresNotifier(url))
+        log: Store = postgres.PostgresLog(url, notifier=postgres.PostgresNotifier(url))
         return log
     raise ConfigurationError(
         f"HEADRACE_LOG begins with {kind!r}: write sqlite:PATH, postgresql://HOST/DATABASE or memory:"
@@ -65,7 +65,7 @@ def build_hints(settings: Settings) -> Callable[[], AsyncIterator[set[str]]] | N
     return hints
 
 
-def build_hub(settings: Settings, clock: Clock, log: Log | None = None) -> Hub:
+def build_hub(settings: Settings, clock: Clock, log: Store | None = None) -> Hub:
     """A stream hub over the log that the settings name, or over ``log``; ``start`` it."""
     return Hub(log or build_log(settings, clock), clock)
 

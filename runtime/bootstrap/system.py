@@ -26,8 +26,7 @@ from runtime.generator.app import build_app
 from runtime.generator.tail import LogDoor
 from runtime.ids import new_id
 from runtime.llm.local.server import LocalServer
-from runtime.log.hub import Hub
-from runtime.log.log import Log
+from runtime.log.hub import Hub, Store
 from runtime.orchestrator.orchestrator import Orchestrator
 from runtime.recovery.breaker import Breakers
 
@@ -47,7 +46,7 @@ class System:
 
 @asynccontextmanager
 async def in_process(
-    settings: Settings, clock: Clock | None = None, *, stand_in: StandIn | None = None, log: Log | None = None
+    settings: Settings, clock: Clock | None = None, *, stand_in: StandIn | None = None, log: Store | None = None
 ) -> AsyncIterator[System]:
     """The whole system without Ray. Raises :class:`ConfigurationError`, :class:`StoreLocked`.
 

@@ -177,6 +177,11 @@ def run_exists(run_id: str) -> Conflict:
     return Conflict(f"there is a run {run_id} already", "run_exists")
 
 
+def key_exists(key_id: str) -> Conflict:
+    """What is answered for a new key whose id another has."""
+    return Conflict(f"there is a key {key_id} already", "key_exists")
+
+
 def number(records: Sequence[Record], *, first_seq: int, epoch: int) -> list[Stored]:
     """Give the records their places, from ``first_seq`` on."""
     return [

@@ -26,7 +26,7 @@ TERMINAL_TYPES: dict[str, Status] = {
 PROGRESS = frozenset({"plan.committed", "turn.completed", "stage.completed"})
 """What shows that a run does not kill whoever works on it: with one of these its takeovers count from 0 again."""
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Of what is stored; a store of another version is refused with a clear message."""
 
 

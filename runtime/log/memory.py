@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from runtime.clock import Clock
-from runtime.errors import InvalidRequest, NotFound, StoreUnavailable
+from runtime.errors import InvalidRequest, NotFound
 from runtime.events.envelope import Stored
 from runtime.log.decide import (
     HANDOUT_S,
@@ -30,6 +30,7 @@ from runtime.log.decide import (
     title_in,
 )
 from runtime.log.log import Conversation, Created, Lease, NewRun, Run, Write, Written
+from runtime.log.memory_keys import MemoryKeys
 
 REVOKED = 0.0
 """A lease that ended here never comes back, whatever the clock says."""
@@ -52,12 +53,12 @@ class _Conversation:
     runs: list[str] = field(default_factory=list)
 
 
-class MemoryLog:
+class MemoryLog(MemoryKeys):
     """The whole ``Log`` port over dictionaries. Ready without ``open``; after ``close`` away until opened again."""
 
     def __init__(self, clock: Clock) -> None:
+        super().__init__()
         self._clock = clock
-        self._closed = False
         self._runs: dict[str, Run] = {}
         self._events: dict[str, list[Stored]] = {}
         self._publishers: dict[tuple[str, str], int] = {}
@@ -218,10 +219,6 @@ class MemoryLog:
             reserved=sum(run.reserved for run in runs),
             spent=sum(run.spent for run in runs),
         )
-
-    def _reachable(self) -> None:
-        if self._closed:
-            raise StoreUnavailable("the log is closed")
 
     def _named_by_key(self, new: NewRun, now: float) -> Run | None:
         """The run that ``new``'s idempotency key names already; raises ``InvalidRequest`` for another body."""

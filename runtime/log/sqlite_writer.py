@@ -7,11 +7,11 @@ was found good; so a refused write fails alone without a savepoint, and the othe
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from runtime.errors import InvalidRequest, StoreLocked
 from runtime.log.decide import (
@@ -33,6 +33,8 @@ from runtime.log.reset import Jump
 from runtime.log.sqlite_conversations import Place, close, delete_run, enter, require_open, set_titles
 from runtime.log.sqlite_file import FileLock, begin, forget, open_for_writing, prepare
 from runtime.log.sqlite_reads import RUN, get_run, to_run
+
+T = TypeVar("T")
 
 _UNFINISHED: Final = "status IN ('accepted', 'running', 'waiting')"
 """Word for word as in the partial indexes, or SQLite does not use them."""
@@ -173,6 +175,11 @@ class SqliteWriter:
         """The second step of ``Log.delete_conversation``, for each run."""
         with self._transaction() as db:
             delete_run(db, run_id)
+
+    def change(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """``work`` as one transaction."""
+        with self._transaction() as db:
+            return work(db)
 
     def forget(self) -> None:
         """The last step of ``Log.delete_conversation``."""
