@@ -12,6 +12,7 @@ from runtime.clock import Clock
 from runtime.errors import InvalidRequest, NotFound
 from runtime.events.envelope import Stored
 from runtime.log.decide import (
+    DAY_S,
     HANDOUT_S,
     IDEMPOTENCY_KEPT_S,
     PAGE,
@@ -26,6 +27,7 @@ from runtime.log.decide import (
     moved,
     number,
     require_followed,
+    require_share,
     run_exists,
     title_in,
 )
@@ -83,6 +85,10 @@ class MemoryLog(MemoryKeys):
         if existing is not None:
             return Created(existing, existing=True)
         self._refuse_unless_free(new)
+        of_tenant = (run for run in self._runs.values() if run.tenant_id == new.tenant_id)
+        in_flight = sum(run.status in ("accepted", "running") for run in of_tenant)
+        day = self._days.get((new.tenant_id, int(now // DAY_S)), Account())
+        require_share(new, in_flight=in_flight, spent=day.spent, now=now)
         run = created(new, now=now)
         self._runs[run.run_id] = run
         self._events[run.run_id] = number(new.records, first_seq=1, epoch=0)

@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 from runtime.errors import InvalidRequest, StoreLocked
 from runtime.log.decide import (
+    DAY_S,
     HANDOUT_S,
     IDEMPOTENCY_KEPT_S,
     Account,
@@ -25,6 +26,7 @@ from runtime.log.decide import (
     decide,
     head_of,
     moved,
+    require_share,
     run_exists,
     title_in,
 )
@@ -39,6 +41,8 @@ T = TypeVar("T")
 _UNFINISHED: Final = "status IN ('accepted', 'running', 'waiting')"
 """Word for word as in the partial indexes, or SQLite does not use them."""
 
+_IN_FLIGHT: Final = f"""
+    SELECT count(*) FROM runs INDEXED BY runs_unfinished WHERE {_UNFINISHED} AND tenant_id = ? AND status <> 'waiting'"""
 _INSERT_RUN: Final = f"INSERT INTO runs ({RUN}) VALUES ({', '.join('?' * len(RUN.split(',')))})"
 _INSERT_EVENT: Final = "INSERT INTO events (run_id, seq, epoch, type, family, stage, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _UPDATE_RUN: Final = "UPDATE runs SET last_seq = ?, cancel_requested = ? WHERE run_id = ?"
@@ -134,6 +138,7 @@ class SqliteWriter:
             if existing is not None:
                 return Created(existing, existing=True)
             self._refuse_unless_free(new)
+            self._refuse_over_quota(new, now)
             run = created(new, now=now)
             n = db.execute(_INSERT_RUN, astuple(run)).lastrowid
             if new.conversation_id is not None:
@@ -324,6 +329,13 @@ class SqliteWriter:
         if self.db.execute(query, (new.tenant_id, new.conversation_id)).fetchall():
             raise busy()
         require_open(self.db, new)
+
+    def _refuse_over_quota(self, new: NewRun, now: float) -> None:
+        in_flight = 0
+        if new.most_runs is not None:
+            ((in_flight,),) = self.db.execute(_IN_FLIGHT, (new.tenant_id,)).fetchall()
+        spent = 0 if new.day_budget is None else self._day((new.tenant_id, int(now // DAY_S))).spent
+        require_share(new, in_flight=in_flight, spent=spent, now=now)
 
 
 def _place(run: Run) -> tuple[str, int]:
