@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -11,6 +12,8 @@ Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256
 
 TENANT_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 """What names of tenants look like; it begins with a letter or digit, since it may become a folder's name."""
+
+TENANT: Final = re.compile(TENANT_ID[:-1] + r"\Z")
 
 TenantId = Annotated[str, Field(pattern=TENANT_ID)]
 

@@ -6,16 +6,23 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol
 
 from runtime.clock import Clock
 from runtime.config import Settings
 from runtime.errors import ConfigurationError
+from runtime.log.credentials import KeyReader
 from runtime.log.hub import Hub, Store
 from runtime.log.log import LogReader
 from runtime.log.memory import MemoryLog
 from runtime.log.publisher import AppendPort, Publisher
 from runtime.log.sqlite import SqliteLog, SqliteReader
 from runtime.log.wire import HubPort
+
+
+class Reader(LogReader, KeyReader, Protocol):
+    """The reading half of a store, beside its hub."""
+
 
 POSTGRES = ("postgresql", "postgres")
 
@@ -37,17 +44,17 @@ def build_log(settings: Settings, clock: Clock) -> Store:
     )
 
 
-def build_reader(settings: Settings, hub: HubPort) -> LogReader:
+def build_reader(settings: Settings, hub: HubPort) -> Reader:
     """The reading half beside the hub: the store itself where others can read it, else the hub."""
     kind, _, rest = settings.log_url().partition(":")
     if kind in POSTGRES:
-        reader: LogReader = _postgres().PostgresReader(settings.log_url())
+        reader: Reader = _postgres().PostgresReader(settings.log_url())
         return reader
     return SqliteReader(Path(rest)) if kind == "sqlite" else hub
 
 
 @asynccontextmanager
-async def open_reader(settings: Settings, hub: HubPort) -> AsyncIterator[LogReader]:
+async def open_reader(settings: Settings, hub: HubPort) -> AsyncIterator[Reader]:
     """The same for the length of the context."""
     reader = build_reader(settings, hub)
     try:

@@ -13,6 +13,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from runtime.agents.agent import Agent
+from runtime.bootstrap.auth import HubCredentials, build_audit, build_authenticator
 from runtime.bootstrap.control import build_agent, build_executor, build_orchestrator
 from runtime.bootstrap.doors import build_door, directory
 from runtime.bootstrap.mcp import build_servers
@@ -76,12 +77,25 @@ async def in_process(
         await executor.start()
         door = build_door(settings, f"door-{new_id()[:8]}", hub, (executor,), clock, reader)
         await door.start()
+        credentials = HubCredentials(reader, hub)
         listed = directory(parts)
         team = {spec.name for spec in parts.team}
-        app = build_app(door, settings, clock=clock, new_id=new_id, team=lambda: team, directory=lambda: listed)
+        audit = build_audit(settings)
+        app = build_app(
+            door,
+            settings,
+            clock=clock,
+            new_id=new_id,
+            team=lambda: team,
+            directory=lambda: listed,
+            authenticate=build_authenticator(settings, reader, clock),
+            credentials=credentials,
+            audit=audit,
+        )
         try:
             yield System(parts, hub, agents, orchestrator, (executor,), door, app)
         finally:
+            audit.close()
             await door.stop()
             await executor.stop(drain_s=settings.drain_s)
             if servers is not None:

@@ -80,7 +80,7 @@ class EventStream:
         self._follow = follow
         self._streams = streams
         self._view = view or View()
-        self._headers = {**HEADERS, **(headers or {})}
+        self.headers = {**HEADERS, **(headers or {})}
         self._send_deadline_s = send_deadline_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,7 +123,7 @@ class EventStream:
         return b""
 
     async def _start(self, send: Send) -> None:
-        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self._headers.items()]
+        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
         await self._timed(send, {"type": "http.response.start", "status": 200, "headers": headers})
 
     async def _send(self, send: Send, body: bytes, *, more: bool = True) -> None:
