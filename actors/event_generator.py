@@ -44,7 +44,8 @@ class EventGeneratorHost:
         """Run by Serve after the constructor, on the loop that serves requests."""
         self._attached = asyncio.ensure_future(self._door.start())
         directory = directory_of(self._settings)
-        self._listed = asyncio.ensure_future(asyncio.to_thread(directory))  # before the first reader needs it
+        roles = frozenset(self._settings.viewer_roles)
+        self._listed = asyncio.ensure_future(asyncio.to_thread(directory, roles))  # before the first reader needs it
         return build_app(
             self._door,
             self._settings,

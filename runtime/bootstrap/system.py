@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from runtime.agents.agent import Agent
 from runtime.bootstrap.auth import HubCredentials, build_audit, build_authenticator
 from runtime.bootstrap.control import build_agent, build_executor, build_orchestrator
-from runtime.bootstrap.doors import build_door, directory
+from runtime.bootstrap.doors import build_door, directories
 from runtime.bootstrap.mcp import build_servers
 from runtime.bootstrap.models import StandIn
 from runtime.bootstrap.store import build_hub, build_publisher, open_reader
@@ -78,7 +78,7 @@ async def in_process(
         door = build_door(settings, f"door-{new_id()[:8]}", hub, (executor,), clock, reader)
         await door.start()
         credentials = HubCredentials(reader, hub)
-        listed = directory(parts)
+        whole = parts
         team = {spec.name for spec in parts.team}
         audit = build_audit(settings)
         app = build_app(
@@ -87,7 +87,7 @@ async def in_process(
             clock=clock,
             new_id=new_id,
             team=lambda: team,
-            directory=lambda: listed,
+            directory=directories(lambda: whole),
             authenticate=build_authenticator(settings, reader, clock),
             credentials=credentials,
             audit=audit,

@@ -35,7 +35,8 @@ from runtime.generator.contract import (
     RunSnapshot,
 )
 from runtime.generator.conversations import MAX_CONVERSATIONS, MAX_RUNS, ConversationRoutes
-from runtime.generator.directory import Directories, Directory, DirectoryRoutes
+from runtime.generator.cors import Cors
+from runtime.generator.directory import Directories, DirectoryRoutes, nothing_listed
 from runtime.generator.door import Door
 from runtime.generator.edge import Edge, RequestIds, request_id_of
 from runtime.generator.keys import KeyRoutes
@@ -45,6 +46,7 @@ from runtime.generator.problems import STORE_RETRY_S, Refusal, answer, retry_aft
 from runtime.generator.requests import CreateRun, PersonInput, ResumeRun
 from runtime.generator.runs import MAX_LIST, MAX_PAGE, RunRoutes, Team
 from runtime.generator.stream import OpenStreams
+from runtime.generator.tenure import Tenures
 from runtime.ids import IdSource
 from runtime.log.credentials import Credentials
 from runtime.log.memory_keys import MemoryKeys
@@ -74,7 +76,7 @@ def build_app(
     clock: Clock,
     new_id: IdSource,
     team: Team,
-    directory: Directories = Directory,
+    directory: Directories = nothing_listed,
     authenticate: Authenticator | None = None,
     credentials: Credentials | None = None,
     audit: AuditLog | None = None,
@@ -86,7 +88,8 @@ def build_app(
     ``echo_request_id`` False: a proxy in front sets ``x-request-id`` on responses.
     """
     gate = Gate(authenticate or _development(settings), settings, clock, audit or AuditLog())
-    streams = OpenStreams(settings.max_streams)
+    tenures = Tenures(gate.still, clock)
+    streams = OpenStreams(settings.max_streams, each=settings.max_streams_per_principal, tenures=tenures)
     runs = RunRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
     listing = DirectoryRoutes(directory).operations()
     conversations = _conversation_operations(ConversationRoutes(door))
@@ -100,7 +103,8 @@ def build_app(
         routes=[Route(path, Resource(methods, gate)) for path, methods in by_path(operations).items()],
         middleware=[
             Middleware(RequestIds, new_id=new_id, echo=echo_request_id),
-            Middleware(Edge, loopback_only=settings.auth == "none"),
+            Middleware(Edge, loopback_only=settings.auth == "none", hosts=settings.allowed_hosts),
+            Middleware(Cors, origins=settings.cors_origins),
         ],
         exception_handlers={404: _answer, Exception: _answer},
     )

@@ -21,7 +21,7 @@ from runtime.generator.accept import JSON, SSE, choose
 from runtime.generator.admission import admit, documents_folder, idempotency_key
 from runtime.generator.body import parse_json, read_body, validate
 from runtime.generator.contract import CancelAccepted, InputAccepted, RunAcceptedBody, RunList, RunSummary
-from runtime.generator.directory import Directories, Directory
+from runtime.generator.directory import Directories, nothing_listed
 from runtime.generator.door import Door
 from runtime.generator.following import FIRST, look_back
 from runtime.generator.principal import principal_of
@@ -67,7 +67,7 @@ class RunRoutes:
         new_id: IdSource,
         streams: OpenStreams,
         team: Team,
-        directory: Directories = Directory,
+        directory: Directories = nothing_listed,
     ) -> None:
         self._door = door
         self._settings = settings
@@ -76,7 +76,6 @@ class RunRoutes:
         self._streams = streams
         self._team = team
         self._directory = directory
-        self._view: View | None = None
 
     async def create(self, request: Request) -> ASGIApp:
         """``POST /v1/runs``: the stream, or 202, as ``Accept`` wishes."""
@@ -85,7 +84,7 @@ class RunRoutes:
         raw = await read_body(request, max_bytes=self._settings.max_body_bytes)
         body = validate(CreateRun, parse_json(raw))
         if streaming:
-            self._require_room()
+            self._require_room(request)
         tenant_id = principal_of(request).tenant_id
         run_id, conversation_id = self._new_id(), body.conversation_id or self._new_id()
         for left in reversed(range(LOOK_BACKS)):
@@ -98,13 +97,13 @@ class RunRoutes:
                 run_id=run_id,
                 conversation_id=conversation_id,
                 now=self._clock.now(),
-                documents=await asyncio.to_thread(documents_folder, asked, self._settings),
+                documents=await asyncio.to_thread(documents_folder, asked, self._settings, tenant_id),
                 default="cancel" if streaming else "continue",
                 key=key,
-                day_budget_usd=self._settings.tenant_daily_budget_usd,
+                share=self._settings.limits_of(tenant_id),
             )
             try:
-                return await self._begin(new, streaming, 202)
+                return await self._begin(request, new, streaming, 202)
             except Conflict as error:
                 if error.reason != "conversation_moved" or not left:
                     raise
@@ -119,7 +118,7 @@ class RunRoutes:
         if not run.terminal:
             raise Conflict("The run is not over; cancel it first, or follow it.", "run_unfinished")
         if streaming:
-            self._require_room()
+            self._require_room(request)
         try:
             state, _ = await read_state(self._door, run.run_id, strict=True)
         except UnknownEvent as error:
@@ -134,9 +133,9 @@ class RunRoutes:
             now=self._clock.now(),
             default="cancel" if streaming else "continue",
             key=key,
-            day_budget_usd=self._settings.tenant_daily_budget_usd,
+            share=self._settings.limits_of(run.tenant_id),
         )
-        return await self._begin(new, streaming, 201, resumed_from=run.run_id)
+        return await self._begin(request, new, streaming, 201, resumed_from=run.run_id)
 
     async def list(self, request: Request) -> ASGIApp:
         """``GET /v1/runs``: the newest first."""
@@ -165,10 +164,10 @@ class RunRoutes:
         if run.terminal and cursor.seq >= run.last_seq:
             return Response(status_code=204)
         if not streaming:
-            return await self._page(run, cursor, limit_of(request, default=MAX_PAGE, most=MAX_PAGE))
-        if self._streams.full:
+            return await self._page(request, run, cursor, limit_of(request, default=MAX_PAGE, most=MAX_PAGE))
+        if self._streams.full(request.scope):
             return EventStream(None, streams=self._streams)
-        return await self._stream(run.run_id, cursor.seq)
+        return await self._stream(request, run.run_id, cursor.seq)
 
     async def cancel(self, request: Request) -> ASGIApp:
         """``POST /v1/runs/{run_id}/cancel``: 202, also the second time."""
@@ -183,7 +182,7 @@ class RunRoutes:
         body = validate(PersonInput, parse_json(await read_body(request, max_bytes=self._settings.max_body_bytes)))
         agents = await asyncio.to_thread(self._team)
         state, _ = await read_state(self._door, run.run_id)
-        said = saying(state, body, agents=agents, name=name_of(key, self._new_id()))
+        said = saying(state, body, agents=agents, name=name_of(key, self._new_id()), by=principal_of(request).subject)
         record = encode(said.draft, run.run_id, self._clock.now())
         if not await self._door.say(run.run_id, said.name, record):
             state, _ = await read_state(self._door, run.run_id)
@@ -206,18 +205,20 @@ class RunRoutes:
             return ResumeRun()
         return validate(ResumeRun, parse_json(await read_body(request, max_bytes=self._settings.max_body_bytes)))
 
-    def _require_room(self) -> None:
-        if self._streams.full:
+    def _require_room(self, request: Request) -> None:
+        if self._streams.full(request.scope):
             detail = "Too many streams are open; try again, or ask without 'Accept: text/event-stream'."
             raise Refusal(429, "too_many_streams", detail, headers=retry_after(STREAM_RETRY_S))
 
-    async def _begin(self, new: NewRun, streaming: bool, status: int, *, resumed_from: str | None = None) -> ASGIApp:
+    async def _begin(
+        self, request: Request, new: NewRun, streaming: bool, status: int, *, resumed_from: str | None = None
+    ) -> ASGIApp:
         """Create the run, or meet the one its key names; its stream, or the run with ``status``."""
         run = (await self._door.create(new)).run
         failpoints.hit("accept.replying")
         headers = {"Location": links_of(run.run_id).self, "X-Run-Id": run.run_id}
         if streaming:
-            return await self._stream(run.run_id, 0, headers)
+            return await self._stream(request, run.run_id, 0, headers)
         return as_json(_accepted(run, resumed_from), status, headers)
 
     async def _check(self, run: Run, cursor: Cursor) -> None:
@@ -225,20 +226,20 @@ class RunRoutes:
             found = await self._door.page(run.run_id, after=cursor.seq - 1, limit=1)
             check_cursor(cursor, found[0] if found else None, run.last_seq)
 
-    async def _page(self, run: Run, cursor: Cursor, limit: int) -> Response:
+    async def _page(self, request: Request, run: Run, cursor: Cursor, limit: int) -> Response:
         events = await self._door.page(run.run_id, after=cursor.seq, limit=limit)
-        view = await self._viewed()
+        view = await self._viewed(request)
         return Response(_page_json(events, cursor, view), media_type=JSON, headers=NO_STORE)
 
-    async def _viewed(self) -> View:
-        """What the viewer is shown; worked out once."""
-        if self._view is None:
-            self._view = (await asyncio.to_thread(self._directory)).view
-        return self._view
+    async def _viewed(self, request: Request) -> View:
+        """What whoever asks is shown."""
+        return (await asyncio.to_thread(self._directory, principal_of(request).roles)).view
 
-    async def _stream(self, run_id: str, after: int, headers: dict[str, str] | None = None) -> EventStream:
+    async def _stream(
+        self, request: Request, run_id: str, after: int, headers: dict[str, str] | None = None
+    ) -> EventStream:
         follow = functools.partial(self._door.follow, run_id, after=after, idle_s=self._settings.heartbeat_s)
-        return EventStream(follow, streams=self._streams, headers=headers, view=await self._viewed())
+        return EventStream(follow, streams=self._streams, headers=headers, view=await self._viewed(request))
 
 
 def _page_json(events: list[Stored], cursor: Cursor, view: View) -> bytes:
