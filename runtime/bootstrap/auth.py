@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from starlette.applications import Starlette
+from starlette.routing import Route
+
 from runtime.clock import Clock
 from runtime.config import Settings
 from runtime.errors import ConfigurationError
+from runtime.generator.app import Resource
 from runtime.generator.auth.audit import AuditLog
 from runtime.generator.auth.by_key import KeyAuthenticator
-from runtime.generator.auth.operator import OperatorKey
-from runtime.generator.principal import Authenticator
+from runtime.generator.auth.gate import Gate
+from runtime.generator.auth.operator import OPERATOR, OperatorKey
+from runtime.generator.keys import KeyRoutes
+from runtime.generator.operations import by_path
+from runtime.generator.principal import Authenticator, Fixed
 from runtime.log.credentials import Credentials, Key, KeyReader
 
 
@@ -59,3 +66,10 @@ class HubCredentials:
         self.add_key = hub.add_key
         self.revoke_key = hub.revoke_key
         self.expire_key = hub.expire_key
+
+
+def keys_app(credentials: Credentials, settings: Settings, clock: Clock) -> Starlette:
+    """``/v1/keys`` alone, for the operator at the store; it listens nowhere."""
+    gate = Gate(Fixed(OPERATOR), settings, clock, build_audit(settings))
+    operations = KeyRoutes(credentials, clock, max_body_bytes=settings.max_body_bytes).operations()
+    return Starlette(routes=[Route(path, Resource(methods, gate)) for path, methods in by_path(operations).items()])

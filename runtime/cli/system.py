@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.cli.connect import connect
 from runtime.cli.serve import free_port, model_sentence
-from runtime.client import HeadraceClient
 from runtime.config import load
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -47,7 +47,7 @@ async def find(
     if url:
         yield at(url.rstrip("/"))
         return
-    async with HeadraceClient(DEFAULT_URL) as client:
+    async with connect(DEFAULT_URL) as client:
         running = await client.ready()
     if running and model is None and data is None:
         say(f"using the server at {DEFAULT_URL}")
@@ -66,7 +66,9 @@ async def _private(
     )
 
     # A running server holds the data directory's lock: beside it the run is kept in memory only.
-    settings = load(model=model, data_dir=data, port=free_port(), host="127.0.0.1", log="memory:" if beside else None)
+    settings = load(
+        model=model, data_dir=data, port=free_port(), host="127.0.0.1", auth="none", log="memory:" if beside else None
+    )
     why = f"the server at {DEFAULT_URL} has a model of its own" if beside else f"no server answers at {DEFAULT_URL}"
     say(f"{why}; starting a private system in this process for this one question")
     say(model_sentence(settings))

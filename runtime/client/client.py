@@ -31,6 +31,7 @@ class HeadraceClient:
         self,
         base_url: str,
         *,
+        api_key: str | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
         reconnect: Reconnect | None = None,
         read_timeout_s: float = READ_TIMEOUT_S,
@@ -45,7 +46,10 @@ class HeadraceClient:
             transport=transport,
             timeout=httpx2.Timeout(30.0, connect=5.0, read=read_timeout_s),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=8),
-            headers={"Accept-Encoding": "identity"},  # a compressor holds tokens back
+            headers={
+                "Accept-Encoding": "identity",  # a compressor holds tokens back
+                **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
+            },
             trust_env=not is_loopback(self.base_url),  # a proxy cannot reach this machine's loopback
         )
         self._reader = Reader(self._http, self.base_url, reconnect or Reconnect(), clock or SystemClock(), jitter)

@@ -29,6 +29,8 @@ def problem(status: int, headers: Mapping[str, str], body: bytes) -> HeadraceErr
     code = str(fields.get("code") or "")
     if status == 404:
         return NotFound(words)
+    if status == 401:
+        return InvalidRequest(f"{words} Set HEADRACE_API_KEY, or give the client an api_key.")
     if status == 409:
         return Conflict(words, code or "conflict")
     if status in (429, 503):

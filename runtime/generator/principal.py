@@ -52,14 +52,21 @@ class Authenticator(Protocol):
         ...
 
 
-class Development:
+class Fixed:
+    """Everybody is one and the same, whatever they present: for doors that nobody else can come to."""
+
+    def __init__(self, principal: Principal) -> None:
+        self._principal = principal
+
+    async def __call__(self, headers: Headers) -> Principal:
+        return self._principal
+
+
+class Development(Fixed):
     """``auth="none"``: everybody on this machine is the developer, who may do all. Settings binds it to loopback."""
 
     def __init__(self, roles: frozenset[str]) -> None:
-        self._developer = Principal(DEFAULT_TENANT, "user", SCOPES, roles, operator=True)
-
-    async def __call__(self, headers: Headers) -> Principal:
-        return self._developer
+        super().__init__(Principal(DEFAULT_TENANT, "user", SCOPES, roles, operator=True))
 
 
 def principal_of(request: Request) -> Principal:
