@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from runtime.clock import Clock
 from runtime.config import Settings
@@ -18,6 +18,9 @@ from runtime.log.memory import MemoryLog
 from runtime.log.publisher import AppendPort, Publisher
 from runtime.log.sqlite import SqliteLog, SqliteReader
 from runtime.log.wire import HubPort
+
+if TYPE_CHECKING:
+    from runtime.log.postgres import PostgresReader
 
 
 class Reader(LogReader, KeyReader, Protocol):
@@ -51,6 +54,15 @@ def build_reader(settings: Settings, hub: HubPort) -> Reader:
         reader: Reader = _postgres().PostgresReader(settings.log_url())
         return reader
     return SqliteReader(Path(rest)) if kind == "sqlite" else hub
+
+
+def build_key_reader(settings: Settings) -> SqliteReader | PostgresReader | None:
+    """A reader of keys without a hub; ``close`` it. None for a store that only its own process can read."""
+    kind, _, rest = settings.log_url().partition(":")
+    if kind in POSTGRES:
+        reader: PostgresReader = _postgres().PostgresReader(settings.log_url())
+        return reader
+    return SqliteReader(Path(rest)) if kind == "sqlite" else None
 
 
 @asynccontextmanager

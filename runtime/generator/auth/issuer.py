@@ -48,6 +48,7 @@ class IssuerKeys:
         self._made: dict[tuple[str | None, str], jwt.PyJWK] = {}
         self._read_at = -STALE_S
         self._tried_at = -STALE_S
+        self._failure = ""
         self._reading = asyncio.Lock()
 
     async def key(self, kid: object, algorithm: str) -> jwt.PyJWK | None:
@@ -64,6 +65,11 @@ class IssuerKeys:
             await self._read()
             found = self._find(kid, algorithm)
         return found
+
+    async def count(self) -> int:
+        """How many there are. Raises ``StoreUnavailable``."""
+        await self._read()
+        return len(self._keys)
 
     def _find(self, kid: str | None, algorithm: str) -> jwt.PyJWK | None:
         named = [key for key in self._keys if kid is None or key.get("kid") == kid]
@@ -83,10 +89,11 @@ class IssuerKeys:
                     self._keys = _usable(await self._fetch())
                     self._read_at, self._made = now, {}
                 except (OSError, httpx2.HTTPError, ValueError) as error:
-                    _log.error("the issuer's keys at %s cannot be read: %r", self._where, error)
+                    self._failure = repr(error)
+                    _log.error("the issuer's keys at %s cannot be read: %s", self._where, self._failure)
             if now - self._read_at >= STALE_S:
                 self._keys, self._made = [], {}
-                raise StoreUnavailable("the issuer's keys cannot be read")
+                raise StoreUnavailable(f"the issuer's keys cannot be read ({self._failure})")
 
 
 def _usable(raw: bytes) -> list[Mapping[str, Any]]:
