@@ -191,7 +191,7 @@ async def key_words(settings: Settings) -> str:
     async with desk(settings, None) as keys:
         there = (await keys.ask("GET", "/v1/keys?limit=1"))["keys"]
     data = f" --data {settings.data_dir}"
-    return "" if there else f"nobody has a key yet; make the first: headrace keys create --name me --scope admin{data}"
+    return "" if there else f"nobody has a key yet; make the first: headrace keys create --name NAME{data}"
 
 
 def _stop(parent: Parent, work: asyncio.Task[int], stops: list[asyncio.Task[None]], console: Console) -> None:

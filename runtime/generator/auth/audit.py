@@ -28,14 +28,18 @@ class AuditLog:
     """Writes lines; ``path`` None: to the logger alone. Several processes may write to one file."""
 
     def __init__(self, path: Path | None = None) -> None:
-        audit_logger.setLevel(logging.INFO)
-        self._handler = _file(path) if path is not None else None
+        self._logger = logging.Logger(
+            audit_logger.name, logging.INFO
+        )  # of its own: two logs in one process have two files
+        self._logger.parent = audit_logger
+        if path is not None:
+            self._logger.addHandler(_file(path))
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._handler is not None:
-            audit_logger.removeHandler(self._handler)
-            self._handler.close()
+        for handler in list(self._logger.handlers):
+            self._logger.removeHandler(handler)
+            handler.close()
 
     def tell(
         self, action: str, status: int, *, at: float, peer: str, request_id: str,
@@ -47,7 +51,7 @@ class AuditLog:
             line |= {"tenant": principal.tenant_id, "subject": principal.subject, "credential": principal.credential}
         line |= {"peer": peer, "request_id": request_id}
         line |= {name: value[:MOST] for name, value in (about or {}).items()}
-        audit_logger.info("%s", orjson.dumps(line).decode())
+        self._logger.info("%s", orjson.dumps(line).decode())
 
 
 def _file(path: Path) -> logging.Handler:
@@ -55,5 +59,4 @@ def _file(path: Path) -> logging.Handler:
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
     handler = logging.handlers.WatchedFileHandler(path, encoding="utf-8")  # a file that was moved away is made anew
     handler.setFormatter(logging.Formatter("%(message)s"))
-    audit_logger.addHandler(handler)
     return handler
