@@ -164,9 +164,10 @@ async def _serve(settings: Settings, console: Console) -> int:
 async def _start_and_watch(parent: Parent, settings: Settings, console: Console) -> int:
     with waiting(console, "starting Ray, the actors and the HTTP door"):
         url, took = await parent.start()
-    _print(console, f"ready in {took:.1f} s at {url}")
     with operated(settings, url):
-        if words := await key_words(settings):
+        words = await key_words(settings)
+        _print(console, f"ready in {took:.1f} s at {url}")
+        if words:
             _print(console, words)
         _print(console, "Ctrl-C stops everything")
         return await parent.watch()
