@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from runtime import __version__
 from runtime.clock import Clock
 from runtime.config import Settings
-from runtime.errors import ConfigurationError
-from runtime.generator.accept import JSON, SSE
+from runtime.errors import ConfigurationError, StoreUnavailable
+from runtime.generator.accept import JSON, SSE, choose
 from runtime.generator.auth.audit import AuditLog
 from runtime.generator.auth.gate import Gate
 from runtime.generator.contract import (
@@ -45,7 +45,7 @@ from runtime.generator.principal import Authenticator, Development
 from runtime.generator.problems import STORE_RETRY_S, Refusal, answer, retry_after
 from runtime.generator.requests import CreateRun, PersonInput, ResumeRun
 from runtime.generator.runs import MAX_LIST, MAX_PAGE, RunRoutes, Team
-from runtime.generator.stream import OpenStreams
+from runtime.generator.stream import EventStream, OpenStreams
 from runtime.generator.tenure import Tenures
 from runtime.ids import IdSource
 from runtime.log.credentials import Credentials
@@ -139,12 +139,23 @@ class Resource:
 
     async def _respond(self, request: Request, operation: Operation | None) -> ASGIApp:
         if operation is not None:
-            await self._gate.admit(request, operation)
+            try:
+                await self._gate.admit(request, operation)
+            except StoreUnavailable:
+                if not _resumes(request, operation):
+                    raise
+                return EventStream(None, streams=OpenStreams(1))  # a 503 would end an EventSource for good
             return await operation.handler(request)
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=self._allow)
         detail = f"This address takes {self._allow['Allow']}."
         raise Refusal(405, "method_not_allowed", detail, headers=self._allow)
+
+
+def _resumes(request: Request, operation: Operation) -> bool:
+    """Whether a stream is asked for again whose reader knows what ``retry:`` means."""
+    resumable = any(parameter.name == _LAST_EVENT_ID.name for parameter in operation.parameters)
+    return resumable and choose(request.headers.getlist("accept"), (SSE, JSON)) == SSE
 
 
 def _development(settings: Settings) -> Authenticator:

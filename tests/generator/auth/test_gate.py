@@ -238,6 +238,24 @@ async def test_stream_outlives_a_store_that_is_away(build: Build, monkeypatch: p
     await stream.leave()
 
 
+async def test_while_the_store_is_away_nobody_is_let_in_and_readers_come_back(build: Build) -> None:
+    house = build()
+    key = await house.key()
+    path = await running(house, key)
+    house.keys._closed = True
+    house.clock.advance(60)
+    stream = house.stream(key, path)
+    await stream.done()
+    assert (stream.status, stream.ended, stream.text.endswith(b"retry: 5000\n\n")) == (200, True, True)
+    assert b"run.accepted" not in stream.text
+    async with house.http(key) as http:
+        for answer in (
+            await http.get(path, headers={"Accept": "application/json"}),
+            await http.post("/v1/runs", json={}),
+        ):
+            assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+
+
 async def test_stream_lasts_an_hour(build: Build) -> None:
     house = build()
     key = await house.key()
