@@ -165,7 +165,7 @@ class RunRoutes:
             return Response(status_code=204)
         if not streaming:
             return await self._page(request, run, cursor, limit_of(request, default=MAX_PAGE, most=MAX_PAGE))
-        if self._streams.full(request.scope):
+        if self._streams.full_for(request.scope):
             return EventStream(None, streams=self._streams)
         return await self._stream(request, run.run_id, cursor.seq)
 
@@ -206,7 +206,7 @@ class RunRoutes:
         return validate(ResumeRun, parse_json(await read_body(request, max_bytes=self._settings.max_body_bytes)))
 
     def _require_room(self, request: Request) -> None:
-        if self._streams.full(request.scope):
+        if self._streams.full_for(request.scope):
             detail = "Too many streams are open; try again, or ask without 'Accept: text/event-stream'."
             raise Refusal(429, "too_many_streams", detail, headers=retry_after(STREAM_RETRY_S))
 

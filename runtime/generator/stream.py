@@ -58,7 +58,7 @@ class OpenStreams:
         """How many are open."""
         return len(self._pumps)
 
-    def full(self, scope: Scope) -> bool:
+    def full_for(self, scope: Scope) -> bool:
         """True when whoever makes the request of ``scope`` should open no more."""
         mine = self._of[_credential(scope)] if _credential(scope) else 0
         return len(self._pumps) >= self._limit or (self._each is not None and mine >= self._each)
@@ -108,7 +108,7 @@ class EventStream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         head_only = scope["method"] == "HEAD"
-        follow = None if self._follow is None or self._streams.full(scope) else self._bounded(self._follow, scope)
+        follow = None if self._follow is None or self._streams.full_for(scope) else self._bounded(self._follow, scope)
         pump = asyncio.create_task(self._head(send) if head_only else self._pump(follow, send))
         self._streams.start(pump, scope)
         watch = asyncio.create_task(_gone(receive))

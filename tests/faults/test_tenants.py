@@ -20,6 +20,7 @@ import httpx2
 import pytest
 
 from runtime.generator.principal import SCOPES
+from tests.fakes.postgres import emptied_database
 from tests.faults.report import record
 from tests.faults.tenants import House, Tenant, house
 
@@ -78,9 +79,13 @@ ROWS: dict[str, Row] = {
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[House]:
-    async with house(tmp_path, time.time()) as built:
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
+    store = {"log": await emptied_database()} if getattr(request, "param", "sqlite") == "postgres" else {}
+    async with house(tmp_path, time.time(), **store) as built:
         yield built
+
+
+ON_BOTH_STORES = pytest.mark.parametrize("world", ["sqlite", "postgres"], indirect=True)
 
 
 @pytest.fixture
@@ -132,6 +137,7 @@ async def bad_credentials(world: House) -> dict[str, str | None]:
     }
 
 
+@ON_BOTH_STORES
 async def test_credential_matrix_over_every_operation(world: House, both: tuple[Tenant, Tenant]) -> None:
     acme, umbra = both
     listed = await operations(acme.http)
@@ -183,6 +189,7 @@ async def test_token_of_the_right_tenant_opens_what_its_key_opens(world: House, 
     assert (await ada.post(acme.waiting["links"]["cancel"])).status_code == 403
 
 
+@ON_BOTH_STORES
 async def test_lists_never_show_anothers_however_they_are_paged(world: House, both: tuple[Tenant, Tenant]) -> None:
     acme, umbra = both
     for tenant, other in ((acme, umbra), (umbra, acme)):
@@ -249,6 +256,7 @@ async def test_a_cursor_of_another_run_is_a_position_and_shows_ones_own_alone(
     assert not [secret for secret in acme.own if secret in answer.text]
 
 
+@ON_BOTH_STORES
 async def test_keys_and_conversations_of_tenants_are_independent(world: House, both: tuple[Tenant, Tenant]) -> None:
     acme, umbra = both
     same = {"input": "Why?", "conversation_id": acme.ended["conversation_id"]}

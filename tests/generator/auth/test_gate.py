@@ -102,6 +102,15 @@ async def test_credential_stands_in_the_header_alone(build: Build) -> None:
         assert (await http.get("/v1/runs")).status_code == 200
 
 
+async def test_readiness_tells_strangers_no_places(build: Build) -> None:
+    house = build()
+    house.door.down = True
+    async with house.http() as nobody:
+        answer = await nobody.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["problems"] == {"store": "This does not work just now; the server's log says why."}
+
+
 async def test_scope_is_asked_for_after_the_key(build: Build) -> None:
     house = build()
     async with house.http(await house.key(scopes=("runs:read",))) as reader:
