@@ -11,16 +11,16 @@ from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
-from runtime.cli.connect import connect
 from runtime.cli.outcome import Leave, fail
 from runtime.cli.screens import stdout_line
 from runtime.cli.terminal import counted, one_line, safe
+from runtime.client import HeadraceClient
 from runtime.errors import NotFound
 
 
 async def conversations(*, url: str, limit: int, json: bool) -> int:
     """Print the newest conversations. Raises HeadraceError."""
-    async with connect(url) as client:
+    async with HeadraceClient(url) as client:
         found = (await client.conversations(limit=limit))["conversations"]
     if json:
         stdout_line(orjson.dumps(found).decode())
@@ -33,7 +33,7 @@ async def conversations(*, url: str, limit: int, json: bool) -> int:
 
 async def show(conversation_id: str, *, url: str, json: bool) -> int:
     """Print what was asked and answered in a conversation. Raises HeadraceError."""
-    async with connect(url) as client:
+    async with HeadraceClient(url) as client:
         try:
             found = await client.conversation(conversation_id)
         except NotFound as error:
@@ -53,7 +53,7 @@ async def show(conversation_id: str, *, url: str, json: bool) -> int:
 
 async def delete(conversation_id: str, *, url: str) -> int:
     """Delete a conversation with all its runs. Raises Conflict while it is busy, HeadraceError."""
-    async with connect(url) as client:
+    async with HeadraceClient(url) as client:
         try:
             await client.delete_conversation(conversation_id)
         except NotFound as error:

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runtime.cli.connect import connect
 from runtime.cli.screens import stdout_line
 from runtime.cli.terminal import one_line
+from runtime.client import HeadraceClient
 
 _WORDS = 90
 """Characters of a description in the table; the JSON has all."""
@@ -19,7 +19,7 @@ _WORDS = 90
 
 async def agents(*, url: str, json: bool) -> int:
     """Print the agents. Raises HeadraceError."""
-    async with connect(url) as client:
+    async with HeadraceClient(url) as client:
         found = await client.agents()
     if json:
         stdout_line(orjson.dumps(found).decode())
@@ -31,7 +31,7 @@ async def agents(*, url: str, json: bool) -> int:
 
 async def tools(*, url: str, json: bool) -> int:
     """Print the tools agents may call. Raises HeadraceError."""
-    async with connect(url) as client:
+    async with HeadraceClient(url) as client:
         found = await client.tools()
     if json:
         stdout_line(orjson.dumps(found).decode())

@@ -18,12 +18,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runtime.cli.connect import KEY
 from runtime.cli.screens import stderr_line, stdout_line
 from runtime.cli.terminal import one_line
+from runtime.client.calls import API_KEY_VARIABLE as KEY
 from runtime.client.client import is_loopback
-from runtime.client.problems import problem
-from runtime.client.reader import Unreachable, nothing_there
+from runtime.client.errors import Unreachable, refused
+from runtime.client.reader import nothing_there
 from runtime.clock import SystemClock
 from runtime.config import Settings
 from runtime.errors import ConfigurationError
@@ -50,7 +50,7 @@ class KeyDesk:
         except httpx2.TransportError as error:
             raise Unreachable(f"{self._http.base_url} did not answer: {error!r}") from error
         if not response.is_success:
-            raise problem(response.status_code, response.headers, response.content)
+            raise refused(response.status_code, response.headers, response.content)
         answer: Json = response.json() if response.content else {}
         return answer
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from runtime.cli.connect import connect
 from runtime.cli.screens import stdout_line
+from runtime.client import HeadraceClient
 from runtime.errors import Conflict
 
 
 async def approve(run_id: str, approval: str | None, *, refuse: str | None, url: str) -> int:
     """Say yes, or no with a reason, to what the run asks; ``approval`` None: to the only thing it asks."""
-    async with connect(url) as client:
+    async with HeadraceClient(url) as client:
         asked = _the_one(await client.snapshot(run_id), approval, ("plan", "tool"))
-        said = {"approved": refuse is None, "text": refuse or ""}
+        said: dict[str, Any] = {"approved": refuse is None, "text": refuse or ""}
         await client.say(
             run_id,
             type="approve",
@@ -27,7 +27,7 @@ async def approve(run_id: str, approval: str | None, *, refuse: str | None, url:
 
 async def answer(run_id: str, text: str, approval: str | None, *, url: str) -> int:
     """Answer the run's question."""
-    async with connect(url) as client:
+    async with HeadraceClient(url) as client:
         asked = _the_one(await client.snapshot(run_id), approval, ("question",))
         await client.say(run_id, type="answer", approval=asked["approval"], text=text)
     stdout_line(f"answered: {asked['what']}")
@@ -36,7 +36,7 @@ async def answer(run_id: str, text: str, approval: str | None, *, url: str) -> i
 
 async def say(run_id: str, text: str, stage: str | None, *, url: str) -> int:
     """Send the run's agents a message."""
-    async with connect(url) as client:
+    async with HeadraceClient(url) as client:
         await client.say(run_id, type="message", text=text, stage=stage)
     stdout_line(f"they hear it with their next turn: headrace tail {run_id} --url {url}")
     return 0
@@ -44,7 +44,7 @@ async def say(run_id: str, text: str, stage: str | None, *, url: str) -> int:
 
 async def cancel_stage(run_id: str, stage: str, *, url: str) -> int:
     """End one step of the run."""
-    async with connect(url) as client:
+    async with HeadraceClient(url) as client:
         await client.say(run_id, type="cancel_stage", stage=stage)
     stdout_line(f"step {stage} is ended; the run goes on: headrace tail {run_id} --url {url}")
     return 0

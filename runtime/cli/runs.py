@@ -10,16 +10,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runtime.cli.connect import connect
 from runtime.cli.screens import stdout_line
 from runtime.cli.terminal import one_line
+from runtime.client import HeadraceClient
 
 _STYLES = {"completed": "green", "failed": "red", "expired": "red", "cancelled": "yellow"}
 
 
 async def runs(*, url: str, limit: int, json: bool) -> int:
     """Print the newest runs. Raises HeadraceError."""
-    async with connect(url) as client:
+    async with HeadraceClient(url) as client:
         found = await client.runs(limit=limit)
     if json:
         stdout_line(orjson.dumps(found).decode())
@@ -47,7 +47,7 @@ def table(found: list[dict[str, Any]]) -> Table:
 
 async def cancel(run_id: str, *, url: str) -> int:
     """Ask for a run's end. Raises NotFound, Conflict when it is over, HeadraceError."""
-    async with connect(url) as client:
+    async with HeadraceClient(url) as client:
         await client.cancel(run_id)
     stdout_line(f"cancel requested; what was completed stays: headrace tail {run_id} --url {url}")
     return 0

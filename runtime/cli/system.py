@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.cli.connect import connect
 from runtime.cli.serve import free_port, model_sentence
+from runtime.client import HeadraceClient
 from runtime.config import load
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -47,7 +47,7 @@ async def find(
     if url:
         yield at(url.rstrip("/"))
         return
-    async with connect(DEFAULT_URL) as client:
+    async with HeadraceClient(DEFAULT_URL) as client:
         running = await client.ready()
     if running and model is None and data is None:
         say(f"using the server at {DEFAULT_URL}")

@@ -15,27 +15,28 @@ from runtime import failpoints
 from runtime.clock import Clock
 from runtime.config import Settings
 from runtime.errors import Busy, Conflict, NotFound, StoreUnavailable
-from runtime.events.codec import UnknownEvent, encode, public_json
+from runtime.events.codec import UnknownEvent, public_json
 from runtime.events.envelope import Stored
-from runtime.generator.accept import JSON, SSE, choose
-from runtime.generator.admission import admit, documents_folder, idempotency_key
+from runtime.generator.accept import JSON, NDJSON, SSE, choose
+from runtime.generator.admission import idempotency_key
+from runtime.generator.asking import ask, require_room, tell
 from runtime.generator.body import parse_json, read_body, validate
 from runtime.generator.contract import CancelAccepted, InputAccepted, RunAcceptedBody, RunList, RunSummary
 from runtime.generator.directory import Directories, nothing_listed
 from runtime.generator.door import Door
-from runtime.generator.following import FIRST, look_back
+from runtime.generator.ndjson import Lines
 from runtime.generator.principal import principal_of
-from runtime.generator.problems import Refusal, retry_after
+from runtime.generator.problems import Refusal
 from runtime.generator.query import limit_of
 from runtime.generator.requests import CreateRun, PersonInput, ResumeRun
 from runtime.generator.respond import NO_STORE, as_json
 from runtime.generator.resume import fork
-from runtime.generator.say import name_of, saying, stands
+from runtime.generator.say import name_of
 from runtime.generator.snapshot import links_of, read_state, snapshot_of
 from runtime.generator.sse import Cursor, check_cursor, cursor_of, read_cursor
-from runtime.generator.stream import EventStream, OpenStreams
+from runtime.generator.stream import EventStream, Framing, Native, OpenStreams
 from runtime.ids import IdSource, is_run_id
-from runtime.log.log import TERMINAL_TYPES, NewRun, Run
+from runtime.log.log import TERMINAL_TYPES, Run
 from runtime.stream.view import View
 from runtime.telemetry import logger
 
@@ -43,11 +44,6 @@ MAX_PAGE = 1000
 """Events in one JSON page."""
 MAX_LIST = 200
 """Runs in one list."""
-STREAM_RETRY_S = 5.0
-"""``Retry-After`` when too many streams are open; the same as ``sse.COME_BACK``."""
-
-LOOK_BACKS = 3
-"""How often a conversation is looked at whose runs come and end in the meantime."""
 
 Team = Callable[[], Collection[str]]
 """Gives the names of the agents a plan may name; may import users' modules, so it is called off the event loop."""
@@ -84,30 +80,18 @@ class RunRoutes:
         raw = await read_body(request, max_bytes=self._settings.max_body_bytes)
         body = validate(CreateRun, parse_json(raw))
         if streaming:
-            self._require_room(request)
-        tenant_id = principal_of(request).tenant_id
-        run_id, conversation_id = self._new_id(), body.conversation_id or self._new_id()
-        for left in reversed(range(LOOK_BACKS)):
-            before = await look_back(self._door, tenant_id, conversation_id) if body.conversation_id else FIRST
-            asked = body.documents or before.documents
-            new = admit(
-                body,
-                before,
-                tenant_id=tenant_id,
-                run_id=run_id,
-                conversation_id=conversation_id,
-                now=self._clock.now(),
-                documents=await asyncio.to_thread(documents_folder, asked, self._settings, tenant_id),
-                default="cancel" if streaming else "continue",
-                key=key,
-                share=self._settings.limits_of(tenant_id),
-            )
-            try:
-                return await self._begin(request, new, streaming, 202)
-            except Conflict as error:
-                if error.reason != "conversation_moved" or not left:
-                    raise
-        raise AssertionError("unreachable: the last look returned or raised")
+            require_room(self._streams, request.scope)
+        run = await ask(
+            self._door,
+            self._settings,
+            body,
+            clock=self._clock,
+            new_id=self._new_id,
+            tenant_id=principal_of(request).tenant_id,
+            key=key,
+            default="cancel" if streaming else "continue",
+        )
+        return await self._answered(request, run, streaming, 202)
 
     async def resume(self, request: Request) -> ASGIApp:
         """``POST /v1/runs/{run_id}/resume``: a new run that goes on from an ended one; the stream, or 201."""
@@ -118,7 +102,7 @@ class RunRoutes:
         if not run.terminal:
             raise Conflict("The run is not over; cancel it first, or follow it.", "run_unfinished")
         if streaming:
-            self._require_room(request)
+            require_room(self._streams, request.scope)
         try:
             state, _ = await read_state(self._door, run.run_id, strict=True)
         except UnknownEvent as error:
@@ -135,7 +119,8 @@ class RunRoutes:
             key=key,
             share=self._settings.limits_of(run.tenant_id),
         )
-        return await self._begin(request, new, streaming, 201, resumed_from=run.run_id)
+        created = await self._door.create(new)
+        return await self._answered(request, created.run, streaming, 201, resumed_from=run.run_id)
 
     async def list(self, request: Request) -> ASGIApp:
         """``GET /v1/runs``: the newest first."""
@@ -151,20 +136,23 @@ class RunRoutes:
 
     async def events(self, request: Request) -> ASGIApp:
         """``GET /v1/runs/{run_id}/events``: the stream, or a page; 204 when finished and read to the end."""
-        streaming = _wanted(request, (SSE, JSON)) == SSE
+        wanted = _wanted(request, (SSE, JSON, NDJSON))
         try:
             run = await self._run(request)
             cursor = read_cursor(request.headers.getlist("last-event-id"), request.query_params.getlist("after"))
             await self._check(run, cursor)
         except (Busy, StoreUnavailable) as error:
-            if not streaming:
+            if wanted != SSE:
                 raise
             _log.warning("a reader was asked to come back: %r", error)  # a 503 would end an EventSource for good
             return EventStream(None, streams=self._streams)
         if run.terminal and cursor.seq >= run.last_seq:
             return Response(status_code=204)
-        if not streaming:
+        if wanted == JSON:
             return await self._page(request, run, cursor, limit_of(request, default=MAX_PAGE, most=MAX_PAGE))
+        if wanted == NDJSON:
+            require_room(self._streams, request.scope)
+            return await self._stream(request, run.run_id, cursor.seq, framing=Lines)
         if self._streams.full_for(request.scope):
             return EventStream(None, streams=self._streams)
         return await self._stream(request, run.run_id, cursor.seq)
@@ -181,13 +169,15 @@ class RunRoutes:
         run = await self._run(request)
         body = validate(PersonInput, parse_json(await read_body(request, max_bytes=self._settings.max_body_bytes)))
         agents = await asyncio.to_thread(self._team)
-        state, _ = await read_state(self._door, run.run_id)
-        said = saying(state, body, agents=agents, name=name_of(key, self._new_id()), by=principal_of(request).subject)
-        record = encode(said.draft, run.run_id, self._clock.now())
-        if not await self._door.say(run.run_id, said.name, record):
-            state, _ = await read_state(self._door, run.run_id)
-            if not stands(state, said):
-                raise Conflict("Something else was said under this name already.", "already_answered")
+        said = await tell(
+            self._door,
+            run.run_id,
+            body,
+            clock=self._clock,
+            agents=agents,
+            name=name_of(key, self._new_id()),
+            by=principal_of(request).subject,
+        )
         return as_json(InputAccepted(run_id=run.run_id, name=said.name, links=links_of(run.run_id)), 202)
 
     async def _run(self, request: Request) -> Run:
@@ -205,16 +195,10 @@ class RunRoutes:
             return ResumeRun()
         return validate(ResumeRun, parse_json(await read_body(request, max_bytes=self._settings.max_body_bytes)))
 
-    def _require_room(self, request: Request) -> None:
-        if self._streams.full_for(request.scope):
-            detail = "Too many streams are open; try again, or ask without 'Accept: text/event-stream'."
-            raise Refusal(429, "too_many_streams", detail, headers=retry_after(STREAM_RETRY_S))
-
-    async def _begin(
-        self, request: Request, new: NewRun, streaming: bool, status: int, *, resumed_from: str | None = None
+    async def _answered(
+        self, request: Request, run: Run, streaming: bool, status: int, *, resumed_from: str | None = None
     ) -> ASGIApp:
-        """Create the run, or meet the one its key names; its stream, or the run with ``status``."""
-        run = (await self._door.create(new)).run
+        """The stream of a run that was created or met, or the run with ``status``."""
         failpoints.hit("accept.replying")
         headers = {"Location": links_of(run.run_id).self, "X-Run-Id": run.run_id}
         if streaming:
@@ -236,10 +220,15 @@ class RunRoutes:
         return (await asyncio.to_thread(self._directory, principal_of(request).roles)).view
 
     async def _stream(
-        self, request: Request, run_id: str, after: int, headers: dict[str, str] | None = None
+        self,
+        request: Request,
+        run_id: str,
+        after: int,
+        headers: dict[str, str] | None = None,
+        framing: Callable[[View], Framing] = Native,
     ) -> EventStream:
         follow = functools.partial(self._door.follow, run_id, after=after, idle_s=self._settings.heartbeat_s)
-        return EventStream(follow, streams=self._streams, headers=headers, view=await self._viewed(request))
+        return EventStream(follow, streams=self._streams, headers=headers, framing=framing(await self._viewed(request)))
 
 
 def _page_json(events: list[Stored], cursor: Cursor, view: View) -> bytes:

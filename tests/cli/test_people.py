@@ -41,7 +41,7 @@ class Recorded:
 @pytest.fixture(autouse=True)
 def client(monkeypatch: pytest.MonkeyPatch) -> None:
     Recorded.said, Recorded.approvals = [], [asked("plan", "plan"), asked("old", "tool", is_open=False)]
-    monkeypatch.setattr(people, "connect", Recorded)
+    monkeypatch.setattr(people, "HeadraceClient", Recorded)
 
 
 def test_what_is_asked_is_approved_with_its_hash_or_refused_with_words() -> None:
