@@ -10,7 +10,9 @@ from starlette.applications import Starlette
 
 from actors.handles import ExecutorHandle, HubHandle
 from actors.placement import executor_names, hub_name
+from runtime.bootstrap.auth import HubCredentials, build_audit, build_authenticator
 from runtime.bootstrap.doors import build_door, directory_of, team_of
+from runtime.bootstrap.store import build_reader
 from runtime.clock import SystemClock
 from runtime.config import Settings, from_json, to_json
 from runtime.generator.app import build_app
@@ -31,7 +33,10 @@ class EventGeneratorHost:
         self._settings = from_json(settings)
         hub = HubHandle(hub_name(self._settings))
         executors = [ExecutorHandle(name) for name in executor_names(self._settings)]
-        self._door = build_door(self._settings, f"door-{new_id()[:8]}", hub, executors, SystemClock())
+        reader = build_reader(self._settings, hub)
+        self._door = build_door(self._settings, f"door-{new_id()[:8]}", hub, executors, SystemClock(), reader)
+        self._authenticate = build_authenticator(self._settings, reader, SystemClock())
+        self._credentials = HubCredentials(reader, hub)
         self._attached: asyncio.Task[None] | None = None
         self._listed: asyncio.Future[Directory] | None = None
 
@@ -39,7 +44,8 @@ class EventGeneratorHost:
         """Run by Serve after the constructor, on the loop that serves requests."""
         self._attached = asyncio.ensure_future(self._door.start())
         directory = directory_of(self._settings)
-        self._listed = asyncio.ensure_future(asyncio.to_thread(directory))  # before the first reader needs it
+        roles = frozenset(self._settings.viewer_roles)
+        self._listed = asyncio.ensure_future(asyncio.to_thread(directory, roles))  # before the first reader needs it
         return build_app(
             self._door,
             self._settings,
@@ -47,6 +53,9 @@ class EventGeneratorHost:
             new_id=new_id,
             team=team_of(self._settings),
             directory=directory,
+            authenticate=self._authenticate,
+            credentials=self._credentials,
+            audit=build_audit(self._settings),
             echo_request_id=False,
         )
 

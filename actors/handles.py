@@ -30,6 +30,7 @@ from runtime.config import Settings
 from runtime.errors import AgentLost, HeadraceError, RunCancelled, StoreUnavailable
 from runtime.events.envelope import Record, Stored
 from runtime.llm.local.address import LocalAddress
+from runtime.log.credentials import Key
 from runtime.log.log import Conversation, Created, Lease, NewRun, Run
 from runtime.log.wire import Append, Appended, CancelledBy, FeedItem
 from runtime.orchestrator.orchestrator import PlanOutcome, PlanRequest
@@ -162,6 +163,21 @@ class HubHandle:
 
     async def delete_conversation(self, tenant_id: str, conversation_id: str) -> tuple[str, ...]:
         return await self._actor.call("delete_conversation", tenant_id, conversation_id)  # type: ignore[no-any-return]
+
+    async def key(self, key_id: str) -> Key | None:
+        return await self._actor.call("key", key_id, timeout_s=5.0)  # type: ignore[no-any-return]
+
+    async def keys(self, *, tenant_id: str | None, limit: int = 200) -> list[Key]:
+        return await self._actor.call("keys", tenant_id, limit, timeout_s=5.0)  # type: ignore[no-any-return]
+
+    async def add_key(self, key: Key) -> None:
+        await self._actor.call("add_key", key, timeout_s=5.0)
+
+    async def revoke_key(self, key_id: str, at: float) -> Key | None:
+        return await self._actor.call("revoke_key", key_id, at, timeout_s=5.0)  # type: ignore[no-any-return]
+
+    async def expire_key(self, key_id: str, at: float) -> Key | None:
+        return await self._actor.call("expire_key", key_id, at, timeout_s=5.0)  # type: ignore[no-any-return]
 
 
 class AgentHandle:

@@ -57,15 +57,10 @@ class Composition:
     ladders: dict[str, tuple[str, ...]]
     """Agent -> its models, best first, as ``adapter:name``."""
 
-    @property
-    def viewer(self) -> Viewer:
-        """Whoever reads, until there are users."""
-        return Viewer(roles=frozenset(self.settings.viewer_roles))
-
-    def view(self) -> View:
-        """What the viewer is shown."""
+    def view(self, viewer: Viewer) -> View:
+        """What ``viewer`` is shown."""
         tools = tool_visibility(self.registry)
-        return View((*((tools,) if tools is not None else ()), *self.views), self.viewer)
+        return View((*((tools,) if tools is not None else ()), *self.views), viewer)
 
     @property
     def team(self) -> tuple[AgentSpec, ...]:

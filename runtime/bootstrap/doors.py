@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
+from typing import Final
 
 from runtime.bootstrap.store import build_hints, build_reader
 from runtime.clock import Clock
@@ -15,6 +16,7 @@ from runtime.generator.directory import Directories, Directory
 from runtime.generator.tail import LogDoor
 from runtime.log.log import LogReader
 from runtime.log.wire import HubPort
+from runtime.stream.view import Viewer
 from runtime.tools.tool import Tool
 
 
@@ -38,9 +40,14 @@ def build_door(
     )
 
 
-def directory(parts: Composition) -> Directory:
-    """What ``parts`` holds, as its viewer may see it."""
-    tools = [tool for tool in parts.registry.all() if parts.viewer.may_see(tool.visible)]
+ROLE_SETS: Final = 256
+"""Sets of roles whose directory is kept."""
+
+
+def directory(parts: Composition, roles: frozenset[str] = frozenset()) -> Directory:
+    """What ``parts`` holds, as somebody with those roles may see it."""
+    viewer = Viewer(roles=roles)
+    tools = [tool for tool in parts.registry.all() if viewer.may_see(tool.visible)]
     hidden = {tool.name for tool in parts.registry.all()} - {tool.name for tool in tools}
     agents = [
         AgentEntry(
@@ -52,7 +59,9 @@ def directory(parts: Composition) -> Directory:
         )
         for spec in parts.specs.values()
     ]
-    return Directory(AgentList(agents=agents), ToolList(tools=[_entry(tool, agents) for tool in tools]), parts.view())
+    return Directory(
+        AgentList(agents=agents), ToolList(tools=[_entry(tool, agents) for tool in tools]), parts.view(viewer)
+    )
 
 
 def _entry(tool: Tool, agents: Sequence[AgentEntry]) -> ToolEntry:
@@ -67,9 +76,19 @@ def _entry(tool: Tool, agents: Sequence[AgentEntry]) -> ToolEntry:
     )
 
 
+def directories(parts: Callable[[], Composition]) -> Directories:
+    """A function that gives the directory for a set of roles."""
+
+    @lru_cache(maxsize=ROLE_SETS)
+    def given(roles: frozenset[str] = frozenset()) -> Directory:
+        return directory(parts(), roles)
+
+    return given
+
+
 def directory_of(settings: Settings) -> Directories:
-    """A function that gives the directory; the first call imports users' modules."""
-    return cache(lambda: directory(compose(settings)))
+    """The same from the settings; the first call imports users' modules."""
+    return directories(cache(lambda: compose(settings)))
 
 
 def team_of(settings: Settings) -> Callable[[], frozenset[str]]:

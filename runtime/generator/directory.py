@@ -1,10 +1,10 @@
-"""``/v1/tools`` and ``/v1/agents``, and what the viewer is shown of runs: all that a door knows of the composition."""
+"""``/v1/tools`` and ``/v1/agents``, and what a viewer is shown of runs: all that a door knows of the composition."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -14,20 +14,28 @@ from starlette.types import ASGIApp
 from runtime.generator.accept import JSON
 from runtime.generator.contract import AgentList, ToolList
 from runtime.generator.operations import Answer, Operation
+from runtime.generator.principal import principal_of
 from runtime.stream.view import View
 
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """What there is, as this process's viewer may see it."""
+    """What there is, as a viewer with certain roles may see it."""
 
     agents: AgentList = field(default_factory=lambda: AgentList(agents=[]))
     tools: ToolList = field(default_factory=lambda: ToolList(tools=[]))
     view: View = field(default_factory=View)
 
 
-Directories = Callable[[], Directory]
-"""Gives the directory; may import users' modules, so it is called off the event loop."""
+class Directories(Protocol):
+    """Gives the directory of whoever has those roles; may import users' modules, so it is called off the event loop."""
+
+    def __call__(self, roles: frozenset[str] = frozenset()) -> Directory: ...
+
+
+def nothing_listed(roles: frozenset[str] = frozenset()) -> Directory:
+    """No agents, no tools, and nothing hidden."""
+    return Directory()
 
 
 class DirectoryRoutes:
@@ -38,11 +46,14 @@ class DirectoryRoutes:
 
     async def agents(self, request: Request) -> ASGIApp:
         """``GET /v1/agents``."""
-        return _json((await asyncio.to_thread(self._directory)).agents)
+        return _json((await self._seen(request)).agents)
 
     async def tools(self, request: Request) -> ASGIApp:
         """``GET /v1/tools``."""
-        return _json((await asyncio.to_thread(self._directory)).tools)
+        return _json((await self._seen(request)).tools)
+
+    async def _seen(self, request: Request) -> Directory:
+        return await asyncio.to_thread(self._directory, principal_of(request).roles)
 
     def operations(self) -> tuple[Operation, ...]:
         agents = Answer(200, "All agents.", {JSON: AgentList})

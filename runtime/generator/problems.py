@@ -15,7 +15,7 @@ from urllib.parse import quote
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from runtime.errors import Busy, Conflict, HeadraceError, InvalidRequest, NotFound, StoreUnavailable
+from runtime.errors import Busy, Conflict, HeadraceError, InvalidRequest, NotFound, OverQuota, StoreUnavailable
 from runtime.generator.accept import PROBLEM
 from runtime.generator.contract import FieldError, Problem
 from runtime.telemetry import logger
@@ -92,6 +92,8 @@ def _refusal(error: Exception, request_id: str) -> Refusal:
         case Busy():
             detail = error.message or "Too much is under way; try again."
             return Refusal(503, error.code, detail, headers=retry_after(error.retry_after_s))
+        case OverQuota():
+            return Refusal(429, error.reason, error.message, headers=retry_after(error.retry_after_s))
         case StoreUnavailable():
             _log.warning("request %s: store unavailable: %s", request_id, error)
             detail = "The store of the runs cannot be reached just now; try again."

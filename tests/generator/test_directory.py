@@ -13,6 +13,7 @@ import pytest
 from runtime.agents.spec import AgentSpec
 from runtime.bootstrap.system import in_process
 from runtime.config import Settings
+from runtime.log.credentials import Key, new_key
 from runtime.tools.tool import tool
 from tests.examples.test_readme import SCRIPT
 
@@ -107,3 +108,34 @@ async def test_hidden_tool_is_not_listed(tmp_path: Path, module: str) -> None:
         assert "working_days" not in (await http.get("/v1/tools")).text
         assert "working_days" not in (await http.get("/v1/agents")).text
         assert (await http.post("/v1/tools")).status_code == 405
+
+
+async def test_two_viewers_of_one_run_see_what_their_own_roles_may(tmp_path: Path, module: str) -> None:
+    settings = Settings(
+        model="scripted", script=SCRIPT, modules=(module,), data_dir=tmp_path, log="memory:", auth="keys"
+    )
+    async with in_process(settings) as system:
+
+        def client(roles: tuple[str, ...]) -> tuple[Key, httpx2.AsyncClient]:
+            key, text = new_key(
+                tenant_id="t", name="k", scopes=("runs:read", "runs:write"), roles=roles, now=1.0, expires_at=None,
+                random=lambda size: (str(roles)[:1] + str(len(roles))).encode().ljust(size, b"x"),
+            )  # fmt: skip
+            transport = httpx2.ASGITransport(app=system.app)
+            headers = {"Authorization": f"Bearer {text}"}
+            return key, httpx2.AsyncClient(transport=transport, base_url="http://api.example", headers=headers)
+
+        insider, outsider = client(("planner",)), client(())
+        for key, _ in (insider, outsider):
+            await system.hub.add_key(key)
+        path = (
+            await insider[1].post("/v1/runs", json={"input": "?"}, headers={"Accept": "text/event-stream"})
+        ).headers["location"]
+        for accept in ("text/event-stream", "application/json"):
+            seen = [
+                (await http.get(f"{path}/events", headers={"Accept": accept})).text for _, http in (insider, outsider)
+            ]
+            assert [text.count("working_days") > 0 for text in seen] == [True, False]
+            assert ['"type":"hidden"' in text for text in seen] == [False, True]
+        listed = [(await http.get("/v1/tools")).text for _, http in (insider, outsider)]
+        assert ["working_days" in text for text in listed] == [True, False]
