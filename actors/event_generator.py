@@ -16,6 +16,8 @@ from runtime.config import Settings, from_json, to_json
 from runtime.generator.app import build_app
 from runtime.generator.directory import Directory
 from runtime.ids import new_id
+from runtime.secret_values import redactor_of
+from runtime.telemetry import guard
 
 SPARE_REQUESTS = 500
 """Requests a replica takes beside its streams: our own limits answer with words before Serve's do."""
@@ -29,6 +31,7 @@ class EventGeneratorHost:
 
     def __init__(self, settings: str) -> None:
         self._settings = from_json(settings)
+        guard(redactor_of(self._settings).text)
         hub = HubHandle(hub_name(self._settings))
         executors = [ExecutorHandle(name) for name in executor_names(self._settings)]
         self._door = build_door(self._settings, f"door-{new_id()[:8]}", hub, executors, SystemClock())

@@ -30,6 +30,7 @@ from runtime.log.hub import Hub
 from runtime.log.log import Log
 from runtime.orchestrator.orchestrator import Orchestrator
 from runtime.recovery.breaker import Breakers
+from runtime.telemetry import guarding
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,17 @@ async def in_process(
 
     ``stand_in`` and ``log`` are for tests: what is asked in the place of the models, and the store to use.
     """
-    clock = clock or SystemClock()
     parts = compose(settings)
+    with guarding(parts.chain.redactor.text):
+        async with _composed(parts, clock or SystemClock(), stand_in, log) as system:
+            yield system
+
+
+@asynccontextmanager
+async def _composed(
+    parts: Composition, clock: Clock, stand_in: StandIn | None, log: Log | None
+) -> AsyncIterator[System]:
+    settings = parts.settings
     hub = build_hub(settings, clock, log)
     await hub.start()
     publisher = build_publisher(settings, f"process-{new_id()[:8]}", hub, clock)

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from runtime.errors import Busy, Conflict, HeadraceError, InvalidRequest, NotFound, StoreUnavailable
 from runtime.generator.accept import PROBLEM
 from runtime.generator.contract import FieldError, Problem
-from runtime.telemetry import logger
+from runtime.telemetry import guarded, logger
 
 STORE_RETRY_S = 2.0
 """``Retry-After`` while the store is away (JOURNAL.md 1.7)."""
@@ -69,7 +69,7 @@ def answer(error: Exception, *, path: str, request_id: str) -> Response:
         errors=list(refusal.errors) or None,
         head=refusal.head,
     )
-    body = problem.model_dump_json(exclude_none=True)
+    body = guarded(problem.model_dump_json(exclude_none=True))
     headers = {"Cache-Control": "no-store", **refusal.headers}
     return Response(body, refusal.status, headers, media_type=PROBLEM)
 

@@ -98,6 +98,8 @@ class Frame:
     value: Any = None  # any JSON value: it is the user's
     is_error: bool = False
     citations: Sequence[Sequence[str]] = ()
+    trace: str = ""
+    """For the log: it is written where secrets are known."""
 
     def encode(self) -> bytes:
         """The frame as JSON. Raises ``TypeError``, ``ValueError``, ``RecursionError`` for a value that JSON cannot hold."""
