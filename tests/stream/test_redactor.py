@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from itertools import pairwise
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -125,7 +126,7 @@ values = st.sets(st.text(alphabet="abk-", min_size=1, max_size=9), max_size=4)
 
 def cut(text: str, places: list[int]) -> list[str]:
     edges = [0, *sorted(place % (len(text) + 1) for place in places), len(text)]
-    return [text[begin:end] for begin, end in zip(edges, edges[1:], strict=False)]
+    return [text[begin:end] for begin, end in pairwise(edges)]
 
 
 def is_a_beginning(held: str, redactor: Redactor, patterns: tuple[KeyPattern, ...]) -> bool:
