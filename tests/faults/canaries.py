@@ -7,6 +7,7 @@ import json
 import random
 import re
 import string
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +74,7 @@ class Planted:
 def _forms(value: str) -> Iterable[bytes]:
     yield from (form.encode() for form in (value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]))
     if value.startswith("canary-"):
+        yield value[:20].encode()  # most of it, as where a text is cut short
         yield from (form.encode() for form in (quote(value), quote(value, safe="")))
         yield from (base64.b64encode(b"-" * n + value.encode())[4:-4] for n in range(3))
     yield from (line.encode() for line in value.splitlines()[1:])  # of a private key each line by itself
@@ -96,11 +98,13 @@ class Tape(dict[str, bytes]):
 def tape(planted: Planted) -> Tape:
     """What each agent's model says."""
     told = " and ".join(planted.values) + " [1]"
+    few = " and ".join(planted.values[:6])
+    border = told.index(planted.values[5]) + 9
     todos = [
-        {"id": "spill", "title": f"Spill {told}"[:300], "agent": "leaky", "depends_on": []},
+        {"id": "spill", "title": f"Spill {few}", "agent": "leaky", "depends_on": []},
         {"id": "say", "title": "Say", "agent": "writing", "depends_on": ["spill"]},
     ]
-    verdict = {"allowed": True, "category": "none", "reason": f"fine, says {told}"[:200]}
+    verdict = {"allowed": True, "category": "none", "reason": f"fine, says {few}"}
     calls = [
         wire.tool_block(0, "spill", "{}", "toolu_1"),
         [*wire.tool_block(0, "fail", "{}", "toolu_2"), *wire.tool_block(1, "fail_apart", "{}", "toolu_3")],
@@ -111,16 +115,15 @@ def tape(planted: Planted) -> Tape:
             "titler": [_said(wire.text_block(0, json.dumps({"title": planted.values[3]})))],
             "guardrail": [_said(wire.text_block(0, json.dumps(verdict)))],
             "planner": [_said(wire.text_block(0, json.dumps({"todos": todos})))],
-            "leaky": [*(_said(blocks, "tool_use") for blocks in calls), _said(_spelled(told))],
-            "writing": [_said(_spelled(told)), _refused(told)],
+            "leaky": [*(_said(blocks, "tool_use") for blocks in calls), _said(_spelled(told, border))],
+            "writing": [_said(_spelled(told, border)), _refused(told)],
         }
     )
 
 
-def _spelled(told: str) -> list[wire.Event]:
+def _spelled(told: str, border: int) -> list[wire.Event]:
     """Thinking and text in pieces of five characters, and again as two blocks of text whose border goes through a secret."""
     pieces = re.findall(r"(?s).{1,5}", told)
-    middle = len(told) // 2
     thought = [wire.delta(0, "thinking_delta", thinking=piece) for piece in pieces]
     return [
         wire.opened(0, {"type": "thinking", "thinking": "", "signature": ""}),
@@ -130,8 +133,8 @@ def _spelled(told: str) -> list[wire.Event]:
         wire.opened(1, {"type": "text", "text": ""}),
         *(wire.delta(1, "text_delta", text=piece) for piece in pieces),
         wire.closed(1),
-        *wire.text_block(2, told[:middle]),
-        *wire.text_block(3, told[middle:]),
+        *wire.text_block(2, told[:border]),
+        *wire.text_block(3, told[border:]),
     ]
 
 
@@ -141,7 +144,7 @@ def _said(blocks: list[wire.Event], stop: str = "end_turn") -> bytes:
 
 def _refused(told: str) -> bytes:
     """A provider that repeats what it was told, as some do with keys they do not take."""
-    return wire.encode(wire.start("fake"), wire.error("invalid_request_error", told[:250]))
+    return wire.encode(wire.start("fake"), wire.error("invalid_request_error", told))
 
 
 # --- the search ------------------------------------------------------------------------------------------------------
@@ -164,6 +167,7 @@ async def answers(http: httpx2.AsyncClient, planted: Planted) -> dict[str, bytes
         asked = {"input": "Tell me everything", "conversation_id": "c"}
         stream = await ask("POST", "/v1/runs", "text/event-stream", json=asked)
         run = f"/v1/runs/{stream.headers['x-run-id']}"
+        found[f"texts of {run}"] = put_together(stream.content)
         for path in (run, f"{run}/events", "/v1/runs", "/v1/conversations/c"):
             await ask("GET", path)
         await ask("GET", f"{run}/events", "text/event-stream")
@@ -174,6 +178,19 @@ async def answers(http: httpx2.AsyncClient, planted: Planted) -> dict[str, bytes
         assert refused.status_code == 422
         found[f"error answer {len(found)}"] = refused.content
     return found
+
+
+def put_together(stream: bytes) -> bytes:
+    """What a reader makes of a stream: pieces of each text joined, and blocks of text that stand side by side."""
+    texts: defaultdict[tuple[object, ...], str] = defaultdict(str)
+    for line in stream.split(b"\n"):
+        event = json.loads(line.removeprefix(b"data: ")) if line.startswith(b"data: ") else {"type": ""}
+        place = tuple(event.get(name) for name in ("stage", "agent", "turn", "attempt"))
+        if event["type"] == "turn.delta":
+            texts[(*place, event["data"]["kind"], event["data"].get("call_id"))] += event["data"]["text"]
+        elif event["type"] == "turn.completed":
+            texts[place] = "".join(block.get("text", "") for block in event["data"]["content"])
+    return "\n\n".join(texts.values()).encode()
 
 
 def process_list() -> bytes:

@@ -111,6 +111,7 @@ async def test_without_redaction_they_are_everywhere(
     hits = {name: planted.hits(content) for name, content in found.items()}
     assert hits["process list"] == []
     streams = [name for name in found if name.startswith("POST")]
+    assert all(set(hits[name]) == set(planted.values) for name in hits if name.startswith("texts of"))
     for name in ("log lines", streams[0], "live log.db-wal"):
         assert set(hits[name]) == set(planted.values), f"{name}: {hits[name]}"
     assert sum(bool(hits[name]) for name in hits if name.startswith("error answer")) >= len(planted.values) - 1
