@@ -61,15 +61,15 @@ def answer(error: Exception, *, path: str, request_id: str) -> Response:
         type=f"urn:headrace:problem:{refusal.code}",
         title=HTTPStatus(refusal.status).phrase,
         status=refusal.status,
-        detail=refusal.detail,
+        detail=guarded(refusal.detail),
         code=refusal.code,
         retryable=refusal.status in (408, 429, 503),
-        instance=quote(path) if known else None,
+        instance=quote(guarded(path)) if known else None,
         request_id=request_id if known else None,
-        errors=list(refusal.errors) or None,
+        errors=[FieldError(pointer=guarded(e.pointer), detail=guarded(e.detail)) for e in refusal.errors] or None,
         head=refusal.head,
     )
-    body = guarded(problem.model_dump_json(exclude_none=True))
+    body = problem.model_dump_json(exclude_none=True)
     headers = {"Cache-Control": "no-store", **refusal.headers}
     return Response(body, refusal.status, headers, media_type=PROBLEM)
 

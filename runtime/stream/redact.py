@@ -55,6 +55,9 @@ def _unsealed(block: Json, redactor: Redactor) -> Json:
     match block.get("type"):
         case "redacted_thinking":
             return block
+        case "tool_use" | "server_tool_use" | "tool_result":  # the model's own words: nothing is sealed in there
+            written: Json = redactor.data(block)
+            return written
         case "text":
             return {**_walked(block, redactor), "text": block["text"]}
         case "thinking":

@@ -12,6 +12,12 @@ from urllib.parse import quote, quote_plus
 SHORTEST = 8
 """Characters of a form made from a value; a shorter one would stand in innocent text by chance."""
 
+LONG = 12
+"""Characters of a piece of a value that are looked for by themselves."""
+
+_ESCAPED = re.compile(r"""[^ -~]|["'\\]""")
+"""What quoting changes."""
+
 _PERCENT = re.compile("%[0-9A-F]{2}")
 
 
@@ -24,6 +30,9 @@ def forms_of(value: str) -> frozenset[str]:
 def _escaped(value: str) -> Iterator[str]:
     yield json.dumps(value)[1:-1]
     yield json.dumps(value, ensure_ascii=False)[1:-1]
+    yield repr(value)[1:-1]
+    if len(plain := [run for run in _ESCAPED.split(value) if len(run) >= LONG]) and plain != [value]:
+        yield from plain  # what stays as it is, however often a text is quoted in another
     for form in (
         quote(value, safe="", errors="replace"),
         quote(value, errors="replace"),
