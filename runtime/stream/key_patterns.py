@@ -42,15 +42,18 @@ class KeyPattern:
         """Finds it anywhere but in the middle of a word. The test of the place stands behind the head, so that a search can
         skip what does not begin like one."""
         head = re.escape(self.head)
-        return head + _at_a_start(head) + "".join(map(_rendered, self.parts[1:]))
+        return head + at_start_of_word(head) + "".join(map(_rendered, self.parts[1:]))
 
     def beginning(self) -> str:
         """Matches, up to the end of the text, what is not yet a whole key, or could be a longer one."""
-        return _at_a_start("") + re.escape(self.head[0]) + _unfinished((self.head[1:], *self.parts[1:]))
+        return at_start_of_word("") + re.escape(self.head[0]) + _unfinished((self.head[1:], *self.parts[1:]))
 
 
-def _at_a_start(head: str) -> str:
-    """No word goes on here; the last letter of an escape such as ``\\n`` in quoted text is none."""
+def at_start_of_word(head: str) -> str:
+    """Tests, behind ``head``, that no word went on before it; the last letter of an escape such as ``\\n`` is none.
+
+    At the beginning of a text nothing is known of what was before, and it passes.
+    """
     return rf"(?:(?<![{_WORD}]{head})|(?<=\\[nrt]{head}))"
 
 

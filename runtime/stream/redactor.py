@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from runtime.stream.key_patterns import KEY_PATTERNS, KeyPattern
+from runtime.stream.key_patterns import KEY_PATTERNS, KeyPattern, at_start_of_word
 from runtime.stream.secret_forms import forms_of
 
 REDACTED = "[redacted]"
@@ -41,7 +41,7 @@ class Redactor:
         self.whole = re.compile("|".join((*map(re.escape, self.forms), *(p.whole() for p in patterns))) or "(?!)")
         self._key = re.compile("|".join(pattern.whole() for pattern in patterns) or "(?!)")
         self._key_begun = re.compile("|".join(pattern.beginning() for pattern in patterns) or "(?!)")
-        self.start = _starts((*self.forms, *(pattern.head for pattern in patterns)))
+        self.start = _starts(self.forms, (pattern.head for pattern in patterns))
         """Finds what begins like a secret, or might with the next character."""
 
     def text(self, text: str) -> str:
@@ -99,23 +99,24 @@ class Pieces:
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._before = ""
-        """The last characters that were passed on, as they came."""
+        """The last characters that were passed on, as they came; the context at least."""
         self.held = ""
         """The beginning, perhaps, of a secret."""
 
     def feed(self, piece: str) -> str:
         """What can be passed on after ``piece``."""
         if not self.held and self._redactor.start.search(piece) is None:
-            self._before = (piece if len(piece) >= CONTEXT else self._before + piece)[-CONTEXT:]
+            self._before = piece if len(piece) >= CONTEXT else self._before[-1:] + piece
             return piece
-        return self._passed(self._before + self.held + piece, len(self._before), final=False)
+        return self._passed(piece, final=False)
 
     def flush(self) -> str:
         """The rest: no piece follows."""
-        return self._passed(self._before + self.held, len(self._before), final=True) if self.held else ""
+        return self._passed("", final=True) if self.held else ""
 
-    def _passed(self, text: str, at: int, *, final: bool) -> str:
-        redactor, passed = self._redactor, list[str]()
+    def _passed(self, piece: str, *, final: bool) -> str:
+        redactor, passed, before = self._redactor, list[str](), self._before[-CONTEXT:]
+        text, at = before + self.held + piece, len(before)
         while True:
             until = len(text) if final else redactor.held_from(text, at)
             found = redactor.whole.search(text, at)
@@ -128,14 +129,19 @@ class Pieces:
         return "".join(passed)
 
 
-def _starts(words: Iterable[str]) -> re.Pattern[str]:
-    """Finds the first two characters of any of ``words``, or the first at the end of the text."""
+def _starts(forms: Iterable[str], heads: Iterable[str]) -> re.Pattern[str]:
+    """Finds the first two characters of a form anywhere, and of a head where a word begins; or the first at the end."""
+    anywhere, at_a_start = _seconds(forms), _seconds(heads)
+    found = [re.escape(one) + _next(two) for one, two in anywhere.items()]
+    found += [re.escape(one) + at_start_of_word(re.escape(one)) + _next(two) for one, two in at_a_start.items()]
+    return re.compile("|".join(found) or "(?!)")
+
+
+def _seconds(words: Iterable[str]) -> dict[str, set[str]]:
     seconds: dict[str, set[str]] = defaultdict(set)
     for word in words:
         seconds[word[0]].add(word[1:2])
-    if not seconds:
-        return re.compile("(?!)")
-    return re.compile("|".join(re.escape(one) + _next(two) for one, two in sorted(seconds.items())))
+    return seconds
 
 
 def _next(characters: set[str]) -> str:

@@ -41,20 +41,25 @@ class _Text:
     """One block's text."""
 
     def __init__(self, draft: Draft, event: TurnDelta, redactor: Redactor) -> None:
-        self._first, self._event = draft, event
-        self._named = None if event.name is None else redactor.text(event.name)
-        self._call_id = None if event.call_id is None else redactor.text(event.call_id)
+        self._first = draft
+        self._turn, self._attempt, self._kind, self._call_id = draft.turn, draft.attempt, event.kind, event.call_id
+        call_id, name = redactor.data([event.call_id, event.name])
+        self._written_as: dict[str, str | None] = {"call_id": call_id, "name": name}
+        self._renamed = (call_id, name) != (event.call_id, event.name)
         self._pieces = Pieces(redactor)
 
     def goes_on_with(self, draft: Draft, event: TurnDelta) -> bool:
         """Whether ``draft`` is another piece of it."""
-        first, said = self._first, self._event
-        here = (draft.turn, draft.attempt, event.kind, event.call_id)
-        return here == (first.turn, first.attempt, said.kind, said.call_id)
+        return (
+            event.kind == self._kind
+            and event.call_id == self._call_id
+            and draft.turn == self._turn
+            and draft.attempt == self._attempt
+        )
 
     def more(self, draft: Draft, event: TurnDelta) -> tuple[Draft, ...]:
         passed = self._pieces.feed(event.text)
-        if passed is event.text and self._named == event.name and self._call_id == event.call_id:
+        if passed is event.text and not self._renamed:
             return (draft,)
         return (self._written(draft, passed),) if passed or not event.text else ()
 
@@ -63,6 +68,4 @@ class _Text:
         return (self._written(self._first, rest),) if rest else ()
 
     def _written(self, draft: Draft, text: str) -> Draft:
-        return replace(
-            draft, event=TurnDelta(kind=self._event.kind, text=text, call_id=self._call_id, name=self._named)
-        )
+        return replace(draft, event=TurnDelta(kind=self._kind, text=text, **self._written_as))
