@@ -105,8 +105,9 @@ class Pieces:
 
     def feed(self, piece: str) -> str:
         """What can be passed on after ``piece``."""
-        if not self.held and self._redactor.start.search(piece) is None:
-            self._before = piece if len(piece) >= CONTEXT else self._before[-1:] + piece
+        # Without what was before, only an escape cut in two could make a difference to the search.
+        if not self.held and self._redactor.start.search(piece) is None and self._before[-1:] != "\\":
+            self._before = piece if len(piece) >= CONTEXT else (self._before + piece)[-CONTEXT:]
             return piece
         return self._passed(piece, final=False)
 
