@@ -4,13 +4,14 @@ No ``from __future__ import annotations`` here: Serve needs real annotations (RA
 """
 
 import asyncio
+from functools import partial
 
 from ray import serve
 from starlette.applications import Starlette
 
-from actors.handles import ExecutorHandle, HubHandle
+from actors.handles import ExecutorHandle, HubHandle, agent_handles
 from actors.placement import executor_names, hub_name
-from runtime.bootstrap.doors import build_door, directory_of, team_of
+from runtime.bootstrap.doors import FoundByAgents, build_door, directory_of, team_of
 from runtime.clock import SystemClock
 from runtime.config import Settings, from_json, to_json
 from runtime.generator.app import build_app
@@ -50,6 +51,7 @@ class EventGeneratorHost:
             new_id=new_id,
             team=team_of(self._settings),
             directory=directory,
+            found_tools=FoundByAgents(self._settings, partial(agent_handles, self._settings), SystemClock()),
             echo_request_id=False,
         )
 

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 
 from runtime.agents.agent import Agent
 from runtime.bootstrap.control import build_agent, build_executor, build_orchestrator
-from runtime.bootstrap.doors import build_door, directory
+from runtime.bootstrap.doors import FoundByAgents, build_door, directory
 from runtime.bootstrap.mcp import build_servers
 from runtime.bootstrap.models import StandIn
 from runtime.bootstrap.store import build_hub, build_publisher, open_reader
@@ -89,7 +89,16 @@ async def _composed(
         await door.start()
         listed = directory(parts)
         team = {spec.name for spec in parts.team}
-        app = build_app(door, settings, clock=clock, new_id=new_id, team=lambda: team, directory=lambda: listed)
+        found = FoundByAgents(settings, lambda names: {name: agents[name] for name in names}, clock)
+        app = build_app(
+            door,
+            settings,
+            clock=clock,
+            new_id=new_id,
+            team=lambda: team,
+            directory=lambda: listed,
+            found_tools=found,
+        )
         try:
             yield System(parts, hub, agents, orchestrator, (executor,), door, app)
         finally:

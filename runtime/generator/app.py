@@ -32,7 +32,7 @@ from runtime.generator.contract import (
     RunSnapshot,
 )
 from runtime.generator.conversations import MAX_CONVERSATIONS, MAX_RUNS, ConversationRoutes
-from runtime.generator.directory import Directories, Directory, DirectoryRoutes
+from runtime.generator.directory import Directories, Directory, DirectoryRoutes, FoundTools, nothing_found
 from runtime.generator.door import Door
 from runtime.generator.edge import Edge, RequestIds, request_id_of
 from runtime.generator.operations import Answer, Operation, Parameter, by_path, openapi
@@ -69,6 +69,7 @@ def build_app(
     new_id: IdSource,
     team: Team,
     directory: Directories = Directory,
+    found_tools: FoundTools = nothing_found,
     authenticate: Authenticator | None = None,
     echo_request_id: bool = True,
 ) -> Starlette:
@@ -80,7 +81,7 @@ def build_app(
     authenticate = authenticate or Development(frozenset(settings.viewer_roles))
     streams = OpenStreams(settings.max_streams)
     runs = RunRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
-    listing = DirectoryRoutes(directory).operations()
+    listing = DirectoryRoutes(directory, found_tools).operations()
     conversations = _conversation_operations(ConversationRoutes(door))
     system = _system_operations(_System(door, settings))
     operations = (*_run_operations(runs), *conversations, *listing, *system)

@@ -50,6 +50,15 @@ async def test_no_planted_secret_is_in_anything_that_the_processes_leave_behind(
     what = "secrets told by tools, models and hooks on Ray, found in what is left behind"
     record(promise="P16", what=what, n=trials, violations=sum(map(len, hits.values())), seed=planted.seed, floor=floor)
     assert not hits
+    (tools,) = (json.loads(content)["tools"] for name, content in found.items() if "/v1/tools" in name)
+    (add,) = (tool for tool in tools if tool["name"] == "local__add")
+    assert (add["title"], add["description"], add["kind"], add["agents"]) == (
+        "Sum",
+        "Add two numbers.",
+        "read",
+        ["leaky"],
+    )
+    assert set(add["input_schema"]["properties"]) == {"a", "b"}
     streams = [content for name, content in found.items() if name.startswith("POST")]
     assert b'"run.completed"' in streams[0] and b'"run.failed"' in streams[1]
     assert any(name.startswith("Ray's") for name in told), "processes have logged what was told"

@@ -7,6 +7,7 @@ import json
 import random
 import re
 import string
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -47,7 +48,12 @@ class Planted:
             "headers": {"Authorization": f"Bearer {self._new()}", "X-Tenant": "customer-service"},
             "start_within_s": 1,
         }
-        program = {"command": "/nonexistent", "env": {"CRM_KEY": self._new(), "LANGUAGE": "information"}}
+        program = {
+            "command": sys.executable,
+            "args": [str(Path(__file__).parents[1] / "fakes" / "mcp_server.py"), "stdio"],
+            "env": {"CRM_KEY": self._new(), "LANGUAGE": "information"},
+            "agents": ["leaky"],
+        }
         self.environment["HEADRACE_MCP_SERVERS"] = json.dumps({"crm": server, "local": program})
         self.values += [self.environment[name] for name in (*named, "ANTHROPIC_API_KEY", "PGPASSWORD")]
         self.values += [path.read_text().strip(), *re.findall(r"canary-\w+", self.environment["HEADRACE_MCP_SERVERS"])]

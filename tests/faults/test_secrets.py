@@ -95,6 +95,7 @@ async def test_no_planted_secret_is_in_anything_that_is_left_behind(planted: Pla
         assert _redacted(first, expected), f"no {expected} with something taken out"
     assert _redacted(first, "run.completed") and _redacted(second, "run.failed")
     assert b"tool.arguments_invalid" in first and b"I was told" not in first, "no tool is run with redacted arguments"
+    assert any(b'"local__add"' in content for name, content in found.items() if "/v1/tools" in name)
     assert "log lines" in told and "live log.db-wal" in told
 
 
