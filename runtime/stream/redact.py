@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from runtime.errors import InternalError
-from runtime.events.catalog import Event, TurnCompleted, TurnSnapshot
+from runtime.events.catalog import Event, ToolCompleted, TurnCompleted, TurnSnapshot
 from runtime.events.codec import fields_of
 from runtime.stream.redactor import REDACTED, Redactor
 
@@ -25,11 +25,13 @@ def redacted(event: Event, redactor: Redactor) -> Event:
     Raises ``InternalError`` when one stands where only certain values are possible: the event cannot be written then.
     """
     fields = fields_of(event)
-    clean = redactor.data({name: value for name, value in fields.items() if name != "content"})
+    clean = redactor.data({name: value for name, value in fields.items() if name not in ("content", "attachments")})
     if isinstance(event, TurnCompleted | TurnSnapshot):
         clean = {**clean, "content": _content(fields["content"], redactor)}
-    elif "content" in fields:
-        clean = {**clean, "content": redactor.data(fields["content"])}
+    elif isinstance(event, ToolCompleted) and event.attachments:
+        clean = _attached(fields, clean, redactor)
+    else:
+        clean |= {name: redactor.data(fields[name]) for name in ("content", "attachments") if name in fields}
     if clean == fields:
         return event
     try:
@@ -37,6 +39,15 @@ def redacted(event: Event, redactor: Redactor) -> Event:
     except ValidationError:
         words = f"an event of type {event.type} held a secret where none can be left out"
     raise InternalError(words)  # outside: what it was raised for shows the secret
+
+
+def _attached(fields: Json, clean: Json, redactor: Redactor) -> Json:
+    """A tool's result without the files that hold a configured value: no part of their bytes can be left out."""
+    kept = [one for one in fields["attachments"] if not redactor.configured_in(one["data"] or "")]
+    named = [{**redactor.data({**one, "data": ""}), "data": one["data"]} for one in kept]
+    gone = len(fields["attachments"]) - len(kept)
+    words = f"{clean['result']}\n(left out, since they held a secret: {gone})" if gone else clean["result"]
+    return {**clean, "result": words, "attachments": named}
 
 
 def _content(blocks: list[Json], redactor: Redactor) -> list[Json]:
@@ -84,4 +95,4 @@ def _walked(value: Any, redactor: Redactor) -> Any:
 def _in_bytes(block: Json, redactor: Redactor) -> bool:
     """Whether a picture or document holds a configured value; a part of its bytes cannot be left out."""
     data = block.get("source", {}).get("data")
-    return isinstance(data, str) and redactor.holds(data)
+    return isinstance(data, str) and redactor.configured_in(data)

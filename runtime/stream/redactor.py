@@ -76,6 +76,10 @@ class Redactor:
         """Whether there is a secret in a JSON value."""
         return self.data(value) is not value
 
+    def configured_in(self, text: str) -> bool:
+        """Whether a configured value stands in it, in any form. Of base64 alone: what looks like a key is chance there."""
+        return any(form in text for form in self.forms)
+
     def held_from(self, text: str, at: int) -> int:
         """Where, from ``at`` on, the first beginning of a secret stands that the end of ``text`` cuts off; its length if none."""
         while (found := self.start.search(text, at)) is not None:

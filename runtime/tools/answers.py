@@ -8,7 +8,9 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from runtime.errors import HeadraceError
+from runtime.events.attachments import Attachment
 from runtime.telemetry import guarded, logger
+from runtime.tools.files import kept
 from runtime.tools.schema import mistakes
 from runtime.tools.tool import Tool, ToolResult
 
@@ -103,7 +105,9 @@ def shortened(words: str) -> str:
 def result_of(value: object) -> ToolResult:
     """What a function returned, as a result. Raises :class:`Unfit` when JSON cannot hold it."""
     if isinstance(value, ToolResult):
-        return value
+        return kept(value)
+    if isinstance(value, Attachment):
+        return kept(ToolResult("", attachments=(value,)))
     if value is None:
         return ToolResult("(no result)")
     if isinstance(value, str):

@@ -55,7 +55,7 @@ class IsolatingToolRunner:
         if ending != "answered":
             _log.warning("tool %s (run %s): %s: %s", tool.name, context.run_id, ending, result.text)
         ms = round((self._clock.monotonic() - started) * 1000)
-        return Invocation(bounded(result.text), is_error, result.citations, ms, ending)
+        return Invocation(bounded(result.text), is_error, result.citations, ms, ending, result.attachments)
 
     async def _run(self, tool: Tool, resources: Resources, arguments: dict[str, Any], context: ToolContext) -> _Outcome:
         problem = problem_of(tool, arguments)

@@ -113,7 +113,8 @@ def _answer(result: ToolResult, *, is_error: bool) -> bytes:
     citations = [(c.title, c.location, c.quote) for c in result.citations]
     # With room to spare: whoever hears it takes the secrets out, which are not known here, and cuts after that.
     text = bounded(result.text, 2 * MAX_RESULT_BYTES)
-    return Frame("answer", text, is_error=is_error, citations=citations).encode()
+    files = [one.model_dump() for one in result.attachments]
+    return Frame("answer", text, is_error=is_error, citations=citations, attachments=files).encode()
 
 
 def _failure(tool: Tool, error: BaseException) -> bytes:
