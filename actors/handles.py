@@ -18,7 +18,7 @@ from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 
 from actors.placement import NAMESPACE, agent_names, local_model_name
 from runtime.agents.request import (
-    AgentPort,
+    OfferedTool,
     PersonSaid,
     PlanningRequest,
     PlanningResult,
@@ -216,6 +216,9 @@ class AgentHandle:
     async def cancel(self, run_id: str, stage: str | None = None) -> None:
         await self._of(run_id).call("cancel", run_id, stage, timeout_s=2.0)
 
+    async def offered(self) -> tuple[OfferedTool, ...]:
+        return await self._pool[0].call("offered", timeout_s=2.0)  # type: ignore[no-any-return]
+
     def _of(self, run_id: str) -> NamedActor:
         return self._pool[zlib.crc32(run_id.encode()) % len(self._pool)]
 
@@ -256,7 +259,7 @@ class ExecutorHandle:
         return await self._actor.call("scan", timeout_s=5.0)  # type: ignore[no-any-return]
 
 
-def agent_handles(settings: Settings, agents: Sequence[str]) -> dict[str, AgentPort]:
+def agent_handles(settings: Settings, agents: Sequence[str]) -> dict[str, AgentHandle]:
     """A handle per agent."""
     return {agent: AgentHandle(agent_names(settings, agent)) for agent in agents}
 

@@ -20,6 +20,7 @@ from runtime.cli.parent import Limits, Parent
 from runtime.cli.progress import waiting
 from runtime.config import Settings, to_json
 from runtime.generator.auth import operator
+from runtime.telemetry import guard
 
 SETTINGS = "HEADRACE_SETTINGS_JSON"
 """Environment variable in which the child finds its settings; secrets travel beside it, never in it."""
@@ -72,7 +73,7 @@ def check_composition(settings: Settings) -> None:
     from runtime.composition import compose  # here: it imports all agents and tools, which --help must not pay for
     from runtime.llm.script import load_script
 
-    compose(settings)
+    guard(compose(settings).chain.redactor.text)
     if settings.script is not None:
         load_script(settings.script)
 

@@ -36,7 +36,7 @@ from runtime.generator.contract import (
 )
 from runtime.generator.conversations import MAX_CONVERSATIONS, MAX_RUNS, ConversationRoutes
 from runtime.generator.cors import Cors
-from runtime.generator.directory import Directories, DirectoryRoutes, nothing_listed
+from runtime.generator.directory import Directories, DirectoryRoutes, FoundTools, nothing_found, nothing_listed
 from runtime.generator.door import Door
 from runtime.generator.edge import Edge, RequestIds, request_id_of
 from runtime.generator.keys import KeyRoutes
@@ -78,6 +78,7 @@ def build_app(
     new_id: IdSource,
     team: Team,
     directory: Directories = nothing_listed,
+    found_tools: FoundTools = nothing_found,
     authenticate: Authenticator | None = None,
     credentials: Credentials | None = None,
     audit: AuditLog | None = None,
@@ -92,7 +93,7 @@ def build_app(
     tenures = Tenures(gate.still, clock)
     streams = OpenStreams(settings.max_streams, each=settings.max_streams_per_principal, tenures=tenures)
     runs = RunRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
-    listing = DirectoryRoutes(directory).operations()
+    listing = DirectoryRoutes(directory, found_tools).operations()
     conversations = _conversation_operations(ConversationRoutes(door))
     system = _system_operations(_System(door, settings))
     kept = credentials or MemoryKeys()
