@@ -43,6 +43,7 @@ from runtime.generator.keys import KeyRoutes
 from runtime.generator.operations import Answer, Operation, Parameter, by_path, openapi
 from runtime.generator.principal import Authenticator, Development
 from runtime.generator.problems import STORE_RETRY_S, Refusal, answer, retry_after
+from runtime.generator.protocols.ag_ui.routes import AgUiRoutes
 from runtime.generator.requests import CreateRun, PersonInput, ResumeRun
 from runtime.generator.runs import MAX_LIST, MAX_PAGE, RunRoutes, Team
 from runtime.generator.stream import EventStream, OpenStreams
@@ -96,7 +97,8 @@ def build_app(
     system = _system_operations(_System(door, settings))
     kept = credentials or MemoryKeys()
     keys = KeyRoutes(kept, clock, max_body_bytes=settings.max_body_bytes).operations()
-    operations = (*_run_operations(runs), *conversations, *listing, *keys, *system)
+    ag_ui = AgUiRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
+    operations = (*_run_operations(runs), *conversations, *listing, *ag_ui.operations(), *keys, *system)
     document = orjson.dumps(openapi((*operations, *_document_operations(b""))))
     operations = (*operations, *_document_operations(document))
     app = Starlette(
