@@ -8,6 +8,7 @@ import type { Root } from "mdast";
 import { findAndReplace } from "mdast-util-find-and-replace";
 import { type ComponentPropsWithoutRef, createContext, memo, useContext, useDeferredValue } from "react";
 import ReactMarkdown, { type Components, type ExtraProps } from "react-markdown";
+import remarkBreaks from "remark-breaks";
 import remarkGfm from "remark-gfm";
 
 import "./markdown.css";
@@ -89,5 +90,5 @@ function Task({ checked }: ComponentPropsWithoutRef<"input"> & ExtraProps) {
   return <span>{checked ? "☑ " : "☐ "}</span>;
 }
 
-const PLUGINS = [remarkGfm, marks];
+const PLUGINS = [remarkGfm, remarkBreaks, marks];
 const COMPONENTS: Components = { a: Link, img: Picture, cite: Cite, table: Table, pre: Pre, input: Task };
