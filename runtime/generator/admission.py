@@ -20,8 +20,6 @@ from runtime.generator.problems import Refusal
 from runtime.generator.requests import CreateRun
 from runtime.log.log import NewRun
 
-TENANT = "default"
-"""Until tenants exist there is one (JOURNAL.md 1.11, 12)."""
 QUESTION_CHARS = 200
 """Of the question, kept beside the run for lists."""
 IDEMPOTENCY_KEY_CHARS = 255
@@ -62,6 +60,7 @@ def admit(
     body: CreateRun,
     before: Before,
     *,
+    tenant_id: str,
     run_id: str,
     conversation_id: str,
     now: float,
@@ -90,7 +89,7 @@ def admit(
         approve_plan=body.approve_plan,
     )
     named = None if key is None else (key, fingerprint(body))
-    new = new_run(accepted, (), run_id=run_id, now=now, key=named, day_budget_usd=day_budget_usd)
+    new = new_run(accepted, (), tenant_id=tenant_id, run_id=run_id, now=now, key=named, day_budget_usd=day_budget_usd)
     return replace(new, follows=before.follows)
 
 
@@ -98,6 +97,7 @@ def new_run(
     accepted: RunAccepted,
     drafts: Sequence[Draft],
     *,
+    tenant_id: str,
     run_id: str,
     now: float,
     key: tuple[str, str] | None,
@@ -107,7 +107,7 @@ def new_run(
     name, asked = (None, None) if key is None else key
     return NewRun(
         run_id=run_id,
-        tenant_id=TENANT,
+        tenant_id=tenant_id,
         conversation_id=accepted.conversation_id,
         question=accepted.input.question[:QUESTION_CHARS],
         deadline_s=accepted.limits.deadline_s,

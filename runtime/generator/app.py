@@ -37,6 +37,7 @@ from runtime.generator.directory import Directories, Directory, DirectoryRoutes
 from runtime.generator.door import Door
 from runtime.generator.edge import Edge, RequestIds, request_id_of
 from runtime.generator.operations import Answer, Operation, Parameter, by_path, openapi
+from runtime.generator.principal import Authenticator, Development, admit_to
 from runtime.generator.problems import STORE_RETRY_S, Refusal, answer, retry_after
 from runtime.generator.requests import CreateRun, PersonInput, ResumeRun
 from runtime.generator.runs import MAX_LIST, MAX_PAGE, RunRoutes, Team
@@ -69,14 +70,17 @@ def build_app(
     new_id: IdSource,
     team: Team,
     directory: Directories = Directory,
+    authenticate: Authenticator | None = None,
     echo_request_id: bool = True,
     built: page.Page | None = None,
 ) -> Starlette:
     """The application over ``door``; ``team`` names the agents of plans, ``directory`` says what there is and who sees it.
 
+    ``authenticate`` is left out in development mode.
     ``echo_request_id`` False: a proxy in front sets ``x-request-id`` on responses. ``built``: the page to show; what
     ``make web`` built when left out, and text where that is missing too.
     """
+    authenticate = authenticate or Development(frozenset(settings.viewer_roles))
     built = built or page.load()
     streams = OpenStreams(settings.max_streams)
     runs = RunRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
@@ -87,7 +91,10 @@ def build_app(
     document = orjson.dumps(openapi((*operations, *_document_operations(b""))))
     operations = (*operations, *_document_operations(document))
     app = Starlette(
-        routes=[*(Route(path, Resource(methods)) for path, methods in by_path(operations).items()), *_assets(built)],
+        routes=[
+            *(Route(path, Resource(methods, authenticate)) for path, methods in by_path(operations).items()),
+            *_assets(built, authenticate),
+        ],
         middleware=[
             Middleware(RequestIds, new_id=new_id, echo=echo_request_id),
             Middleware(Edge, loopback_only=settings.auth == "none"),
@@ -99,9 +106,10 @@ def build_app(
 
 
 class Resource:
-    """One path as an ASGI app: picks the operation by method, answers failures as problems."""
+    """One path as an ASGI app: picks the operation by method, asks who asks, answers failures as problems."""
 
-    def __init__(self, operations: Mapping[str, Operation]) -> None:
+    def __init__(self, operations: Mapping[str, Operation], authenticate: Authenticator) -> None:
+        self._authenticate = authenticate
         self._operations = dict(operations)
         if "GET" in operations:
             self._operations["HEAD"] = operations["GET"]
@@ -120,6 +128,7 @@ class Resource:
     async def _respond(self, request: Request) -> ASGIApp:
         operation = self._operations.get(request.method)
         if operation is not None:
+            await admit_to(request, operation.access, self._authenticate)
             return await operation.handler(request)
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=self._allow)
@@ -197,32 +206,47 @@ def _run_operations(runs: RunRoutes) -> tuple[Operation, ...]:
             "/v1/runs",
             "createRun",
             "Ask something",
+            "runs:write",
             runs.create,
             (stream, accepted),
             creation,
             (_KEY,),
             CreateRun,
         ),
-        Operation("GET", "/v1/runs", "listRuns", "The newest runs", runs.list, (listed,), (503,), (list_limit,)),
-        Operation("GET", path, "getRun", "A snapshot of a run", runs.show, (shown,), (404, 503), (_RUN_ID,)),
+        Operation(
+            "GET", "/v1/runs", "listRuns", "The newest runs", "runs:read", runs.list, (listed,), (503,), (list_limit,)
+        ),
+        Operation(
+            "GET", path, "getRun", "A snapshot of a run", "runs:read", runs.show, (shown,), (404, 503), (_RUN_ID,)
+        ),
         Operation(
             "GET",
             path + "/events",
             "getEvents",
             "Follow a run, or page through it",
+            "runs:read",
             runs.events,
             (events, read),
             (404, 406, 409, 503),
             (_RUN_ID, _AFTER, _LAST_EVENT_ID, page_limit),
         ),
         Operation(
-            "POST", path + "/cancel", "cancelRun", "End a run", runs.cancel, (cancelled,), (404, 409, 503), (_RUN_ID,)
+            "POST",
+            path + "/cancel",
+            "cancelRun",
+            "End a run",
+            "runs:cancel",
+            runs.cancel,
+            (cancelled,),
+            (404, 409, 503),
+            (_RUN_ID,),
         ),
         Operation(
             "POST",
             path + "/input",
             "sayToRun",
             "Approve, answer, steer, or end one step",
+            "runs:write",
             runs.say,
             (said,),
             (404, 408, 409, 413, 415, 422, 503),
@@ -234,6 +258,7 @@ def _run_operations(runs: RunRoutes) -> tuple[Operation, ...]:
             path + "/resume",
             "resumeRun",
             "Go on from an ended run, in a new one",
+            "runs:write",
             runs.resume,
             (stream, resumed),
             (*creation, 404),
@@ -260,6 +285,7 @@ def _conversation_operations(conversations: ConversationRoutes) -> tuple[Operati
             "/v1/conversations",
             "listConversations",
             "The newest conversations",
+            "runs:read",
             conversations.list,
             (listed,),
             (503,),
@@ -270,6 +296,7 @@ def _conversation_operations(conversations: ConversationRoutes) -> tuple[Operati
             path,
             "getConversation",
             "A conversation with its runs",
+            "runs:read",
             conversations.show,
             (shown,),
             (404, 503),
@@ -280,6 +307,7 @@ def _conversation_operations(conversations: ConversationRoutes) -> tuple[Operati
             path,
             "deleteConversation",
             "Delete a conversation with all its runs",
+            "runs:write",
             conversations.delete,
             (deleted,),
             (404, 409, 503),
@@ -294,18 +322,18 @@ def _system_operations(system: _System) -> tuple[Operation, ...]:
     ready = Answer(200, "Runs can be accepted.", {JSON: Readiness})
     not_ready = Answer(503, "Something is missing.", {JSON: Readiness}, ("Retry-After",))
     return (
-        Operation("GET", "/", "index", "How to begin", system.index, (text,)),
-        Operation("GET", "/healthz", "healthz", "Liveness", system.healthy, (alive,)),
-        Operation("GET", "/readyz", "readyz", "Readiness", system.ready, (ready, not_ready)),
+        Operation("GET", "/", "index", "How to begin", "public", system.index, (text,)),
+        Operation("GET", "/healthz", "healthz", "Liveness", "public", system.healthy, (alive,)),
+        Operation("GET", "/readyz", "readyz", "Readiness", "public", system.ready, (ready, not_ready)),
     )
 
 
-def _assets(built: page.Page | None) -> tuple[Mount, ...]:
+def _assets(built: page.Page | None, authenticate: Authenticator) -> tuple[Mount, ...]:
     """The files of the page; they are no part of the API, so the table does not have them."""
     if built is None:
         return ()
-    served = Operation("GET", "/{name}", "asset", "A file of the page", built.asset, ())
-    return (Mount("/assets", routes=[Route("/{name}", Resource({"GET": served}))]),)
+    served = Operation("GET", "/{name}", "asset", "A file of the page", "public", built.asset, ())
+    return (Mount("/assets", routes=[Route("/{name}", Resource({"GET": served}, authenticate))]),)
 
 
 def _document_operations(document: bytes) -> tuple[Operation, ...]:
@@ -315,7 +343,7 @@ def _document_operations(document: bytes) -> tuple[Operation, ...]:
         return Response(document, media_type=JSON)
 
     described = Answer(200, "OpenAPI 3.1.", {JSON: None})
-    return (Operation("GET", "/openapi.json", "openapi", "This description", handler, (described,)),)
+    return (Operation("GET", "/openapi.json", "openapi", "This description", "public", handler, (described,)),)
 
 
 async def _answer(request: Request, error: Exception) -> Response:

@@ -12,7 +12,6 @@ from runtime.errors import NotFound
 from runtime.events import catalog as ev
 from runtime.events.codec import UnknownEvent, decode
 from runtime.events.envelope import Stored
-from runtime.generator.admission import TENANT
 from runtime.generator.contract import (
     ConversationLinks,
     ConversationList,
@@ -21,6 +20,7 @@ from runtime.generator.contract import (
     ConversationView,
 )
 from runtime.generator.door import Door
+from runtime.generator.principal import principal_of
 from runtime.generator.query import limit_of, place_before, run_before
 from runtime.generator.respond import NO_STORE, as_json
 from runtime.generator.snapshot import MICRO, links_of
@@ -42,25 +42,25 @@ class ConversationRoutes:
     async def list(self, request: Request) -> ASGIApp:
         """``GET /v1/conversations``: those with the newest runs first."""
         limit, before = limit_of(request, default=50, most=MAX_CONVERSATIONS), place_before(request)
-        found = await self._door.conversations(tenant_id=TENANT, limit=limit, before=before)
+        found = await self._door.conversations(tenant_id=principal_of(request).tenant_id, limit=limit, before=before)
         more = str(found[-1].place) if len(found) == limit else None
         return as_json(ConversationList(conversations=[_summary(one) for one in found], next_before=more))
 
     async def show(self, request: Request) -> ASGIApp:
         """``GET /v1/conversations/{conversation_id}``: its newest runs, in the order they were asked."""
         limit, before = limit_of(request, default=50, most=MAX_RUNS), run_before(request)
-        conversation_id = _named(request)
-        found = await self._door.conversation(TENANT, conversation_id)
+        tenant, conversation_id = principal_of(request).tenant_id, _named(request)
+        found = await self._door.conversation(tenant, conversation_id)
         if found is None:
             raise NotFound("no such conversation")
-        runs = await self._door.runs_of(TENANT, conversation_id, limit=limit, before=before)
+        runs = await self._door.runs_of(tenant, conversation_id, limit=limit, before=before)
         shown = [await self._run(run) for run in reversed(runs)]
         more = runs[-1].run_id if len(runs) == limit else None
         return as_json(ConversationView(**_summary(found).model_dump(), runs=shown, next_before=more))
 
     async def delete(self, request: Request) -> ASGIApp:
         """``DELETE /v1/conversations/{conversation_id}``: 204; its runs are gone with all their text."""
-        await self._door.delete_conversation(TENANT, _named(request))
+        await self._door.delete_conversation(principal_of(request).tenant_id, _named(request))
         return Response(status_code=204, headers=NO_STORE)
 
     async def _run(self, run: Run) -> ConversationRun:

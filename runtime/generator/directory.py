@@ -48,8 +48,8 @@ class DirectoryRoutes:
         agents = Answer(200, "All agents.", {JSON: AgentList})
         tools = Answer(200, "The tools agents may call.", {JSON: ToolList})
         return (
-            Operation("GET", "/v1/agents", "listAgents", "The agents", self.agents, (agents,)),
-            Operation("GET", "/v1/tools", "listTools", "The tools", self.tools, (tools,)),
+            Operation("GET", "/v1/agents", "listAgents", "The agents", "runs:read", self.agents, (agents,)),
+            Operation("GET", "/v1/tools", "listTools", "The tools", "runs:read", self.tools, (tools,)),
         )
 
 

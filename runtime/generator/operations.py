@@ -15,9 +15,13 @@ from starlette.types import ASGIApp
 from runtime import __version__
 from runtime.generator.accept import JSON, PROBLEM
 from runtime.generator.contract import Problem
+from runtime.generator.principal import Access
 
 ALWAYS = (400, 414, 421, 431, 500)
 """What any request may be refused with, whatever its path."""
+
+WITH_CREDENTIAL = (401, 403)
+"""What a request may be refused with where it has to say who asks."""
 
 Handler = Callable[[Request], Awaitable[ASGIApp]]
 """Takes a request, gives the response; raises what ``problems`` puts into words."""
@@ -69,6 +73,7 @@ class Operation:
     path: str
     name: str
     summary: str
+    access: Access
     handler: Handler
     answers: tuple[Answer, ...]
     refusals: tuple[int, ...] = ()
@@ -79,10 +84,12 @@ class Operation:
     def described(self) -> dict[str, object]:
         """The OpenAPI operation object."""
         responses: dict[str, object] = {str(answer.status): answer.described() for answer in self.answers}
-        for status in sorted({*self.refusals, *ALWAYS}):
+        asked = () if self.access == "public" else WITH_CREDENTIAL
+        for status in sorted({*self.refusals, *asked, *ALWAYS}):
             content = {PROBLEM: {"schema": _schema(Problem)}}
             responses.setdefault(str(status), {"description": HTTPStatus(status).phrase, "content": content})
         described: dict[str, object] = {"operationId": self.name, "summary": self.summary, "responses": responses}
+        described["security"] = [] if self.access == "public" else [{"credential": [self.access]}]
         if self.parameters:
             described["parameters"] = [parameter.described() for parameter in self.parameters]
         if self.body is not None:
@@ -115,7 +122,16 @@ def openapi(operations: Sequence[Operation]) -> dict[str, Any]:
             path: {method.lower(): operation.described() for method, operation in methods.items()}
             for path, methods in by_path(operations).items()
         },
-        "components": {"schemas": _components(operations)},
+        "components": {
+            "schemas": _components(operations),
+            "securitySchemes": {
+                "credential": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A key (hr_...) or a JSON Web Token; the words name the scope it needs. None in development mode.",
+                }
+            },
+        },
     }
 
 

@@ -20,6 +20,7 @@ def fork(
     body: ResumeRun,
     *,
     agents: Collection[str],
+    tenant_id: str,
     run_id: str,
     conversation_id: str | None,
     now: float,
@@ -34,7 +35,9 @@ def fork(
     named = None if key is None else (key, fingerprint(body, f"resume {parent.run_id}"))
     carried = _carried(parent, body, agents)
     accepted = _accepted(parent, body, conversation_id, default)
-    return new_run(accepted, carried.drafts, run_id=run_id, now=now, key=named, day_budget_usd=day_budget_usd)
+    return new_run(
+        accepted, carried.drafts, tenant_id=tenant_id, run_id=run_id, now=now, key=named, day_budget_usd=day_budget_usd
+    )
 
 
 def _carried(parent: RunState, body: ResumeRun, agents: Collection[str]) -> Carried:

@@ -33,6 +33,7 @@ async def resumed(rig: Rig, parent: str, child: str) -> None:
         state,
         ResumeRun(),
         agents={spec.name for spec in rig.parts.team},
+        tenant_id="default",
         run_id=child,
         conversation_id=None,
         now=rig.clock.now(),

@@ -95,7 +95,17 @@ def test_there_are_only_so_many() -> None:
 
 
 def admitted(asked: CreateRun) -> NewRun:
-    return admit(asked, FIRST, run_id="r", conversation_id="c", now=1.0, documents=None, default="continue", key=None)
+    return admit(
+        asked,
+        FIRST,
+        tenant_id="default",
+        run_id="r",
+        conversation_id="c",
+        now=1.0,
+        documents=None,
+        default="continue",
+        key=None,
+    )
 
 
 def test_they_are_kept_in_the_first_event_of_the_run() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from runtime.events.envelope import Stored
 from runtime.events.fold import fold_all
@@ -159,6 +159,7 @@ async def resumed(rig: Rig) -> None:
         parent,
         wish,
         agents=agents,
+        tenant_id="default",
         run_id=RESUMED,
         conversation_id=None,
         now=now,
@@ -166,7 +167,7 @@ async def resumed(rig: Rig) -> None:
         key=None,
         day_budget_usd=None,
     )
-    await rig.portal.create(replace(new, tenant_id="default"))
+    await rig.portal.create(new)
     assert await rig.begin(RESUMED)
     await rig.ended(RESUMED)
 
