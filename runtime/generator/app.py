@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runtime import __version__
@@ -333,7 +333,8 @@ def _assets(built: page.Page | None, authenticate: Authenticator) -> tuple[Mount
     if built is None:
         return ()
     served = Operation("GET", "/{name}", "asset", "A file of the page", "public", built.asset, ())
-    return (Mount("/assets", routes=[Route("/{name}", Resource({"GET": served}, authenticate))]),)
+    files = Router([Route("/{name}", Resource({"GET": served}, authenticate))], redirect_slashes=False)
+    return (Mount("/assets", files),)
 
 
 def _document_operations(document: bytes) -> tuple[Operation, ...]:

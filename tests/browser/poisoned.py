@@ -21,7 +21,12 @@ def poisoned(text: str, end: str) -> bytes:
         Todo(id="a", title=short, agent="research"),
         Todo(id="b", title=short, agent="writing", depends_on=("a",)),
     )
-    events = [*_beginning(text, short), ev.PlanCommitted(plan=Plan(todos=todos)), *_stage(text, short), *_end(text, end)]
+    events = [
+        *_beginning(text, short),
+        ev.PlanCommitted(plan=Plan(todos=todos)),
+        *_stage(text, short),
+        *_end(text, end),
+    ]
     return OPENING + b"".join(frame(event) for event in stored(events))
 
 

@@ -79,7 +79,7 @@ function Picture({ alt }: ComponentPropsWithoutRef<"img"> & ExtraProps) {
 
 function Table({ children }: ComponentPropsWithoutRef<"table"> & ExtraProps) {
   return (
-    <div className="table" tabIndex={0} role="region" aria-label="Table">
+    <div className="table" tabIndex={0} role="group" aria-label="Table">
       <table>{children}</table>
     </div>
   );
