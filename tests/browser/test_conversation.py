@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
@@ -121,6 +122,50 @@ def test_a_conversation_goes_on_and_is_deleted(person: Person) -> None:
     dialog.get_by_role("button", name="Delete", exact=True).click()
     expect(mine).to_have_count(0)
     expect(person.page.get_by_role("heading", level=1)).to_have_text("What would you like to know?")
+
+
+def test_what_the_guardrail_refuses_is_told_with_its_reason(person: Person) -> None:
+    person.visit()
+    run_id = person.ask("Something harmful")
+    expect(person.answer).to_contain_text("It asks for harm.")
+    person.page.get_by_role("button", name="Planning").click()
+    expect(person.page.get_by_role("list", name="Planning")).to_contain_text("refused")
+    assert person.snapshot(run_id)["guardrail"]["allowed"] is False
+
+
+def test_a_text_is_attached_and_options_reach_the_run(person: Person, tmp_path: Path) -> None:
+    note, binary = tmp_path / "note.md", tmp_path / "tool.exe"
+    note.write_text("Read me.")
+    binary.write_bytes(b"MZ")
+    person.visit()
+    files = person.page.locator("input[type=file]")
+    files.set_input_files(binary)
+    expect(person.page.get_by_role("alert")).to_contain_text("neither a picture, a PDF nor a text")
+    files.set_input_files(note)
+    person.button("Options").click()
+    person.page.get_by_label("Budget in US dollars").fill("nothing")
+    person.field.fill("A question with a note")
+    person.button("Ask").click()
+    expect(person.page.get_by_role("alert")).to_contain_text("The budget is to be a number above zero.")
+    person.page.get_by_label("Budget in US dollars").fill("0,5")
+    person.page.get_by_label("Deadline in minutes").fill("2")
+    run_id = person.ask("A question with a note")
+    person.answered()
+    expect(person.page.get_by_role("list", name="Attached")).to_have_text("note.md")
+    accepted = person.server.get(f"/v1/runs/{run_id}/events?limit=1")["events"][0]["data"]
+    attached = [(a["type"], a["media_type"], a["name"], a["data"]) for a in accepted["input"]["attachments"]]
+    assert attached == [("text", "text/plain", "note.md", "UmVhZCBtZS4=")]
+    assert (accepted["limits"]["budget_usd"], accepted["limits"]["deadline_s"]) == (0.5, 120.0)
+
+
+def test_what_somebody_else_asks_in_the_conversation_appears(person: Person) -> None:
+    person.visit()
+    person.ask("A question of mine")
+    person.answered()
+    conversation = person.page.url.split("/")[-3]
+    person.server.ask("A question of somebody else", conversation_id=conversation)
+    person.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(person.page.get_by_role("article", name="A question of somebody else")).to_contain_text("Words of writing.")
 
 
 def test_a_question_is_asked_with_the_keyboard_alone(person: Person) -> None:

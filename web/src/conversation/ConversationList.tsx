@@ -32,6 +32,11 @@ export function ConversationList({ list, selected, onChosen }: Props) {
           <Item key={one.conversation_id} one={one} selected={one.conversation_id === selected} onChosen={onChosen} onDelete={() => setDoomed(one)} />
         ))}
       </ul>
+      {list.more && (
+        <Button className="button button-quiet button-small older" onPress={list.more}>
+          Show older ones
+        </Button>
+      )}
       <Delete
         doomed={doomed}
         onClose={() => setDoomed(null)}

@@ -14,8 +14,9 @@ import { ConversationList } from "./ConversationList";
 import "./conversation.css";
 import { Exchange } from "./Exchange";
 import { StickToEnd } from "./StickToEnd";
-import { useConversations } from "./useConversations";
+import { type Conversations, useConversations } from "./useConversations";
 import { useLoaded } from "./useLoaded";
+import { OlderButton, useOlder } from "./Older";
 import { Welcome } from "./Welcome";
 
 interface Props {
@@ -45,10 +46,16 @@ export function ConversationView({ conversation, run }: Props) {
             <Plus size={16} aria-hidden /> New
           </a>
         </div>
-        {conversation === null ? <Beginning onAsked={list.again} /> : <Talk key={conversation} id={conversation} run={run} onChange={list.again} />}
+        {conversation === null ? <Beginning onAsked={list.again} /> : (
+          <Talk key={conversation} id={conversation} run={run} stamp={stampOf(list, conversation)} onChange={list.again} />
+        )}
       </section>
     </div>
   );
+}
+
+function stampOf(list: Conversations, id: string): number {
+  return list.value?.find((one) => one.conversation_id === id)?.updated_at ?? 0;
 }
 
 function Beginning({ onAsked }: { onAsked: () => void }) {
@@ -66,15 +73,24 @@ function Beginning({ onAsked }: { onAsked: () => void }) {
   );
 }
 
-function Talk({ id, run, onChange }: { id: string; run: string | null; onChange: () => void }) {
+interface TalkProps {
+  id: string;
+  run: string | null;
+  /** Changes when somebody, here or elsewhere, has asked on. */
+  stamp: number;
+  onChange: () => void;
+}
+
+function Talk({ id, run, stamp, onChange }: TalkProps) {
   const { value, problem, again } = useLoaded(() => api.conversation(id), [id]);
+  const older = useOlder((before) => api.conversation(id, before).then((page) => ({ items: page.runs, next: page.next_before })));
   const [title, setTitle] = useState<string | null>(null);
-  useEffect(again, [run, again]);
+  useEffect(again, [run, stamp, again]);
   const changed = useCallback(() => {
     again();
     onChange();
   }, [again, onChange]);
-  const runs = value?.runs ?? [];
+  const runs = [...older.items, ...(value?.runs ?? [])];
   const missing = run !== null && !runs.some((known) => known.run_id === run) ? run : null;
   // One list, so that a run stays where it is on the page when the conversation comes to know it.
   const shown = [...runs.map((known) => ({ runId: known.run_id, known })), ...(missing === null ? [] : [{ runId: missing, known: null }])];
@@ -89,7 +105,7 @@ function Talk({ id, run, onChange }: { id: string; run: string | null; onChange:
     <>
       <StickToEnd>
         <h1 className="visually-hidden">{name ?? "Conversation"}</h1>
-        {value?.next_before && <p className="muted small">Older questions of this conversation are not shown.</p>}
+        <OlderButton older={older} first={value?.next_before ?? null} words="Show older questions" />
         {value === null && missing === null && <Skeleton />}
         {shown.map(({ runId, known }) => (
           <Exchange

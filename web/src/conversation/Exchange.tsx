@@ -1,6 +1,6 @@
 /** One question with what became of it: live and whole, or only its answer until somebody wants to see more. */
 
-import { GitFork } from "lucide-react";
+import { GitFork, Paperclip } from "lucide-react";
 import { useState } from "react";
 import { Button } from "react-aria-components";
 
@@ -37,13 +37,32 @@ export function Exchange({ known, runId, live, onTitle, onChange }: Props) {
   );
 }
 
-export function Question({ text, at, resumed }: { text: string; at: number | null; resumed: boolean }) {
+interface QuestionProps {
+  text: string;
+  /** When it was asked, in seconds since the epoch; null or 0: not known yet. */
+  at: number | null;
+  resumed: boolean;
+  /** Names of what was attached. */
+  attached?: readonly string[];
+}
+
+export function Question({ text, at, resumed, attached = [] }: QuestionProps) {
   return (
     <div className="question-row">
       <div className="question">
         <h2 className="visually-hidden">Question</h2>
         <p>{text}</p>
       </div>
+      {attached.length > 0 && (
+        <ul className="attached" aria-label="Attached">
+          {attached.map((name, place) => (
+            <li key={place} className="badge">
+              <Paperclip size={12} aria-hidden />
+              <span className="truncate">{name}</span>
+            </li>
+          ))}
+        </ul>
+      )}
       <p className="tiny muted row question-facts">
         {resumed && (
           <span className="row">

@@ -38,7 +38,7 @@ export function Run({ runId, question, onTitle, onChange }: Props) {
   useEffect(onChange, [over, view.state === "waiting", view.title, onChange]);
   return (
     <article className="exchange" aria-label={view.question || question} aria-busy={!over}>
-      <Question text={view.question || question} at={view.created_at} resumed={view.resumed_from !== null} />
+      <Question text={view.question || question} at={view.created_at} resumed={view.resumed_from !== null} attached={names(view)} />
       <Live view={view} />
       {refused && <Notice kind="bad">{refused}</Notice>}
       {view.last_seq > 0 && (
@@ -53,6 +53,10 @@ export function Run({ runId, question, onTitle, onChange }: Props) {
       <SourceDrawer shown={source} onClose={() => setSource(null)} />
     </article>
   );
+}
+
+function names(view: RunView): string[] {
+  return view.attachments.map(({ name, type }) => name || type);
 }
 
 /** Says each milestone once to those who listen; never single words of an answer. */

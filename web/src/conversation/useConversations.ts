@@ -1,4 +1,4 @@
-import { useEffect } from "react";
+import { useEffect, useState } from "react";
 
 import * as api from "../api/headrace";
 import type { ConversationSummary, Status } from "../api/types";
@@ -12,10 +12,17 @@ export interface Listed extends ConversationSummary {
   state: Status | null;
 }
 
-/** The newest conversations, kept fresh. */
+/** How many there are at most; older ones are found by asking the API. */
+const STEP = 50;
+const MOST = 200;
+
+/** The newest conversations, kept fresh; `more` shows older ones. */
 export function useConversations() {
-  const loaded = useLoaded(load, []);
+  const [limit, setLimit] = useState(STEP);
+  const loaded = useLoaded(() => load(limit), []);
   const { again } = loaded;
+  useEffect(again, [limit, again]);
+  const more = (loaded.value?.length ?? 0) >= limit && limit < MOST ? () => setLimit(Math.min(MOST, limit + STEP)) : null;
   useEffect(() => {
     const look = () => document.visibilityState === "visible" && again();
     const timer = setInterval(look, AGAIN_MS);
@@ -25,13 +32,13 @@ export function useConversations() {
       document.removeEventListener("visibilitychange", look);
     };
   }, [again]);
-  return loaded;
+  return { ...loaded, more };
 }
 
 export type Conversations = ReturnType<typeof useConversations>;
 
-async function load(): Promise<Listed[]> {
-  const [{ conversations }, { runs }] = await Promise.all([api.conversations(), api.runs(200)]);
+async function load(limit: number): Promise<Listed[]> {
+  const [{ conversations }, { runs }] = await Promise.all([api.conversations(limit), api.runs(200)]);
   const newest = new Map<string, Status>();
   for (const run of runs) {
     if (run.conversation_id && !newest.has(run.conversation_id)) newest.set(run.conversation_id, run.state);
