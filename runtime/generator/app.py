@@ -39,6 +39,7 @@ from runtime.generator.edge import Edge, RequestIds, request_id_of
 from runtime.generator.operations import Answer, Operation, Parameter, by_path, openapi
 from runtime.generator.principal import Authenticator, Development, admit_to
 from runtime.generator.problems import STORE_RETRY_S, Refusal, answer, retry_after
+from runtime.generator.protocols.ag_ui.routes import AgUiRoutes
 from runtime.generator.requests import CreateRun, PersonInput, ResumeRun
 from runtime.generator.runs import MAX_LIST, MAX_PAGE, RunRoutes, Team
 from runtime.generator.stream import OpenStreams
@@ -87,7 +88,8 @@ def build_app(
     listing = DirectoryRoutes(directory).operations()
     conversations = _conversation_operations(ConversationRoutes(door))
     system = _system_operations(_System(door, settings, built))
-    operations = (*_run_operations(runs), *conversations, *listing, *system)
+    ag_ui = AgUiRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
+    operations = (*_run_operations(runs), *conversations, *listing, *ag_ui.operations(), *system)
     document = orjson.dumps(openapi((*operations, *_document_operations(b""))))
     operations = (*operations, *_document_operations(document))
     app = Starlette(

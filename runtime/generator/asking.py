@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import Collection
 from typing import Final
 
+from starlette.requests import Request
+
 from runtime.clock import Clock
 from runtime.config import Settings
 from runtime.errors import Conflict
 from runtime.events.codec import encode
+from runtime.generator.accept import choose
 from runtime.generator.admission import admit, documents_folder
 from runtime.generator.contract import OnDisconnect
 from runtime.generator.door import Door
@@ -82,6 +85,14 @@ async def tell(
         if not stands(state, said):
             raise Conflict("Something else was said under this name already.", "already_answered")
     return said
+
+
+def wanted(request: Request, offers: tuple[str, ...]) -> str:
+    """Which of the media types the request prefers. Raises ``Refusal`` 406 when none will do."""
+    chosen = choose(request.headers.getlist("accept"), offers)
+    if chosen is None:
+        raise Refusal(406, "not_acceptable", f"Only {' and '.join(offers)} can be answered here.")
+    return chosen
 
 
 def require_room(streams: OpenStreams) -> None:

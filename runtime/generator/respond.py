@@ -15,4 +15,4 @@ NO_STORE: Final = {"Cache-Control": "no-store"}
 
 def as_json(body: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """``body`` as the answer."""
-    return Response(body.model_dump_json(), status, {**NO_STORE, **(headers or {})}, media_type=JSON)
+    return Response(body.model_dump_json(by_alias=True), status, {**NO_STORE, **(headers or {})}, media_type=JSON)

@@ -17,16 +17,15 @@ from runtime.config import Settings
 from runtime.errors import Busy, Conflict, NotFound, StoreUnavailable
 from runtime.events.codec import UnknownEvent, public_json
 from runtime.events.envelope import Stored
-from runtime.generator.accept import JSON, NDJSON, SSE, choose
+from runtime.generator.accept import JSON, NDJSON, SSE
 from runtime.generator.admission import idempotency_key
-from runtime.generator.asking import ask, require_room, tell
+from runtime.generator.asking import ask, require_room, tell, wanted
 from runtime.generator.body import parse_json, read_body, validate
 from runtime.generator.contract import CancelAccepted, InputAccepted, RunAcceptedBody, RunList, RunSummary
 from runtime.generator.directory import Directories, Directory
 from runtime.generator.door import Door
 from runtime.generator.ndjson import Lines
 from runtime.generator.principal import principal_of
-from runtime.generator.problems import Refusal
 from runtime.generator.query import limit_of
 from runtime.generator.requests import CreateRun, PersonInput, ResumeRun
 from runtime.generator.respond import NO_STORE, as_json
@@ -76,7 +75,7 @@ class RunRoutes:
 
     async def create(self, request: Request) -> ASGIApp:
         """``POST /v1/runs``: the stream, or 202, as ``Accept`` wishes."""
-        streaming = _wanted(request, (JSON, SSE)) == SSE
+        streaming = wanted(request, (JSON, SSE)) == SSE
         key = idempotency_key(request.headers.getlist("idempotency-key"))
         raw = await read_body(request, max_bytes=self._settings.max_body_bytes)
         body = validate(CreateRun, parse_json(raw))
@@ -96,7 +95,7 @@ class RunRoutes:
 
     async def resume(self, request: Request) -> ASGIApp:
         """``POST /v1/runs/{run_id}/resume``: a new run that goes on from an ended one; the stream, or 201."""
-        streaming = _wanted(request, (JSON, SSE)) == SSE
+        streaming = wanted(request, (JSON, SSE)) == SSE
         key = idempotency_key(request.headers.getlist("idempotency-key"))
         run = await self._run(request)
         body = await self._resume_body(request)
@@ -137,21 +136,21 @@ class RunRoutes:
 
     async def events(self, request: Request) -> ASGIApp:
         """``GET /v1/runs/{run_id}/events``: the stream, or a page; 204 when finished and read to the end."""
-        wanted = _wanted(request, (SSE, JSON, NDJSON))
+        form = wanted(request, (SSE, JSON, NDJSON))
         try:
             run = await self._run(request)
             cursor = read_cursor(request.headers.getlist("last-event-id"), request.query_params.getlist("after"))
             await self._check(run, cursor)
         except (Busy, StoreUnavailable) as error:
-            if wanted != SSE:
+            if form != SSE:
                 raise
             _log.warning("a reader was asked to come back: %r", error)  # a 503 would end an EventSource for good
             return EventStream(None, streams=self._streams)
         if run.terminal and cursor.seq >= run.last_seq:
             return Response(status_code=204)
-        if wanted == JSON:
+        if form == JSON:
             return await self._page(run, cursor, limit_of(request, default=MAX_PAGE, most=MAX_PAGE))
-        if wanted == NDJSON:
+        if form == NDJSON:
             require_room(self._streams)
             return await self._stream(run.run_id, cursor.seq, framing=Lines)
         if self._streams.full:
@@ -256,10 +255,3 @@ def _summary(run: Run) -> RunSummary:
         created_at=run.created_at,
         links=links_of(run.run_id, ended=run.terminal),
     )
-
-
-def _wanted(request: Request, offers: tuple[str, ...]) -> str:
-    chosen = choose(request.headers.getlist("accept"), offers)
-    if chosen is None:
-        raise Refusal(406, "not_acceptable", f"Only {' and '.join(offers)} can be answered here.")
-    return chosen

@@ -67,7 +67,7 @@ class Hub:
 
     def _committed(self, run_id: str, head: Head, events: tuple[Stored, ...]) -> None:
         self._feeds.publish(run_id, head.last_seq, events)
-        if head.ended:
+        if head.ended or head.status == "waiting":
             self._presence.forget_timer(run_id)
 
     # --- writing -----------------------------------------------------------------------------------------------------
@@ -138,6 +138,7 @@ class Hub:
         claimed = await self._store.claim(run_id, executor=executor)
         for run in claimed:
             self._sequencer.claimed(run)
+            self._presence.inherit(run.run_id)  # one that waited had no grace: it begins now
         return claimed
 
     async def renew(self, executor: str, *, ttl_s: float) -> Lease:

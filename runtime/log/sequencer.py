@@ -120,14 +120,18 @@ class Sequencer:
                 self._on_loaded(run_id)
 
     def unread(self, run_id: str) -> float | None:
-        """Nobody reads the run: forget it if it has ended; else give its grace, or None if it goes on unread."""
+        """Nobody reads the run: forget it if it has ended; else give its grace, or None if it goes on unread.
+
+        So does one that waits: it costs nothing, and whoever is to answer need not sit before it.
+        """
         head = self.heads.get(run_id)
         if head is None:
             return None
         if head.ended:
             del self.heads[run_id]
             return None
-        return head.grace_s if head.on_disconnect == "cancel" and not head.cancel_requested else None
+        left = head.on_disconnect == "cancel" and not head.cancel_requested and head.status != "waiting"
+        return head.grace_s if left else None
 
     def forget(self, run_id: str) -> None:
         """The run is in the log no more."""

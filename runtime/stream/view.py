@@ -108,7 +108,7 @@ class View:
 
 
 def _draft(envelope: Envelope) -> Draft:
-    return Draft(envelope.event, envelope.stage, envelope.agent, envelope.turn, envelope.attempt)
+    return Draft(envelope.event, envelope.stage, envelope.agent, envelope.turn, envelope.attempt, envelope.call)
 
 
 def _encoded(stored: Stored, draft: Draft, envelope: Envelope) -> Stored:

@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.clients.test_ag_ui import ask, check, played
 from tests.end_to_end.conftest import Served, served
 from tests.end_to_end.streams import request
 
@@ -172,6 +173,22 @@ def test_a_question_of_an_agent_is_answered(person: Person) -> None:
     assert person.say(run_id, type="answer", approval=asked["approval"], text="Africa") == (202, None)
     assert person.until(run_id, ended)["state"] == "completed"
     assert [e["data"]["result"] for e in person.log(run_id) if e["type"] == "tool.completed"] == ["Africa"]
+
+
+async def test_a_published_ag_ui_client_answers_by_resume_and_replays_the_thread(system: Served) -> None:
+    reply = {"input_required": {"status": "resolved", "payload": {"text": "Europe"}}}
+    steps = (
+        ask("advice, please"),
+        {"do": "run", "runId": "run-2", "answers": reply},
+        {"do": "connect", "runId": "again", "agent": "two"},
+    )
+    async with played(system.url, *steps, threadId=f"ag-ui-{time.monotonic_ns()}") as node:
+        asked, answered, replayed = [await node.done() for _ in steps]
+    assert [interrupt["message"] for interrupt in asked["interrupts"]] == ["Which region?"]
+    assert check(answered).results().popitem()[1] == "Europe"
+    assert answered["events"][-1]["outcome"] == {"type": "success"}
+    assert {m["id"]: m for m in replayed["messages"]} == {m["id"]: m for m in answered["messages"]}
+    assert replayed["state"] == answered["state"]
 
 
 def test_a_message_steers_what_is_under_way_and_one_step_is_ended_alone(person: Person) -> None:

@@ -469,6 +469,28 @@ async def test_a_reader_who_comes_back_within_the_grace_keeps_the_run() -> None:
 
 
 @virtual_time
+@pytest.mark.parametrize("left", ["before", "while"])
+async def test_a_run_that_waits_is_not_cancelled_by_absence_before_it_goes_on(left: str) -> None:
+    waiting = record(RunWaiting(reason="a person is asked"))
+    async with a_hub() as (hub, store):
+        await owned(hub, **READ)
+        await hub.watch("d", ["r1"])
+        if left == "before":
+            await hub.unwatch("d", ["r1"])
+        assert await outcomes(hub, one(waiting, wake_at=500.0)) == ["committed"]
+        if left == "while":
+            await hub.unwatch("d", ["r1"])
+        await asyncio.sleep(400.0)
+        assert not await cancelled(store)
+        await asyncio.sleep(200.0)
+        assert [run.run_id for run in await hub.claim("r1", executor="e1")] == ["r1"]
+        await asyncio.sleep(29.9)
+        assert not await cancelled(store), "a reader may come back"
+        await asyncio.sleep(0.2)
+        assert await cancelled(store)
+
+
+@virtual_time
 async def test_a_run_that_continues_is_never_cancelled_by_absence() -> None:
     async with a_hub() as (hub, store):
         await owned(hub, on_disconnect="continue", grace_s=0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -144,6 +145,18 @@ def test_users_rule_changes_or_hides_by_viewer() -> None:
     )
     assert [guest.shown(one).type for one in (title, custom, token)] == ["title.set", "hidden", "turn.delta"]
     assert all(staff.shown(one) is one for one in (title, custom, token))
+
+
+def test_changed_event_stays_where_it_was_also_inside_of_a_delegation() -> None:
+    @view("token")
+    def shout(draft: Draft, viewer: Viewer) -> Draft:
+        assert isinstance(draft.event, ev.TurnDelta)
+        return replace(draft, event=ev.TurnDelta(text=draft.event.text.upper()))
+
+    record = encode(Draft(ev.TurnDelta(text="a"), "s", "helper", 1, 2, "2.c1"), "run-1", 5.25)
+    shown = decode(View([shout]).shown(Stored(7, 3, record.type, record.family, record.stage, record.body)))
+    place = (shown.stage, shown.agent, shown.turn, shown.attempt, shown.call)
+    assert place == ("s", "helper", 1, 2, "2.c1") and shown.event == ev.TurnDelta(text="A")
 
 
 def test_rule_that_fails_hides_its_event() -> None:
