@@ -62,7 +62,22 @@ def assert_whole(person: Person, run_id: str) -> None:
     shown = person.answered()
     answer = str(person.snapshot(run_id)["answer"])
     assert " ".join(shown.split()) == plain(answer)
-    assert answer.count("words go by") == 40
+    assert answer.count("words go by") == 120
+
+
+def test_a_long_text_is_whole_while_it_still_grows(person: Person) -> None:
+    """Its beginning is settled piece by piece and not parsed again; nothing may be lost or doubled at the cuts."""
+    person.visit()
+    run_id = person.ask("A long answer that is looked at half way")
+    text = person.page.get_by_role("region", name="Write at length").locator(".markdown")
+    expect(text.locator("p").nth(90)).to_be_attached(timeout=30_000)
+    half = " ".join(text.inner_text().split())
+    assert person.snapshot(run_id)["state"] == "running", "it was looked at too late to show anything"
+    person.answered()
+    whole = plain(str(person.snapshot(run_id)["answer"]))
+    assert half.count("words go by") >= 90
+    assert whole.startswith(half)
+    assert_whole(person, run_id)
 
 
 def test_a_run_is_cancelled_and_resumed(person: Person) -> None:

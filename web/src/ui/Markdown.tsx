@@ -13,6 +13,7 @@ import remarkGfm from "remark-gfm";
 
 import { Boundary } from "./Boundary";
 import "./markdown.css";
+import { useSettled } from "./useSettled";
 
 /** Opens the source a mark such as `[1]` stands for; undefined for a mark without a source, which stays text. */
 export type OpenSource = (sourceId: string) => (() => void) | undefined;
@@ -22,19 +23,43 @@ export const Sources = createContext<OpenSource>(() => undefined);
 const MARK = /\[([0-9]{1,3})\](?!\()/g;
 const SAFE = /^(https?:|mailto:)/i;
 
-/** `text` as Markdown; while it grows it is drawn when the browser has time. */
+/** `text` as Markdown; it may grow. */
 export const Markdown = memo(function Markdown({ text }: { text: string }) {
-  const shown = useDeferredValue(text);
+  const { settled, end, blocks } = useSettled(useDeferredValue(text));
   return (
     <div className="markdown">
-      <Boundary of={shown} instead={<p className="as-written">{shown}</p>}>
-        <ReactMarkdown remarkPlugins={PLUGINS} components={COMPONENTS} urlTransform={safe}>
-          {shown}
-        </ReactMarkdown>
-      </Boundary>
+      {settled.map((piece, place) => (
+        <Piece key={place} text={piece} />
+      ))}
+      <Piece text={end} onBlocks={blocks} />
     </div>
   );
 });
+
+interface PieceProps {
+  text: string;
+  onBlocks?: (starts: readonly number[]) => void;
+}
+
+/** Part of a text; parsed again only when it has changed. */
+const Piece = memo(
+  function Piece({ text, onBlocks }: PieceProps) {
+    const plugins = onBlocks ? [...PLUGINS, [told, onBlocks] as [typeof told, typeof onBlocks]] : PLUGINS;
+    return (
+      <Boundary of={text} instead={<p className="as-written">{text}</p>}>
+        <ReactMarkdown remarkPlugins={plugins} components={COMPONENTS} urlTransform={safe}>
+          {text}
+        </ReactMarkdown>
+      </Boundary>
+    );
+  },
+  (before, after) => before.text === after.text,
+);
+
+/** Tells where the blocks begin. */
+function told(tell: (starts: readonly number[]) => void) {
+  return (tree: Root): void => tell(tree.children.map((block) => block.position?.start.offset ?? 0));
+}
 
 /** The address when it may be followed, else nothing. */
 export function safe(url: string): string {
