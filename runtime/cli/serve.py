@@ -78,6 +78,15 @@ def check_composition(settings: Settings) -> None:
         load_script(settings.script)
 
 
+def page_sentence(url: str) -> str:
+    """Where the page is, or how to get it."""
+    from runtime.generator.page import FOLDER  # here: it imports starlette, which --help must not pay for
+
+    if (FOLDER / "index.html").is_file():
+        return f"open {url}/ in a browser"
+    return "there is no page at / in this installation: make web builds it"
+
+
 def free_port() -> int:
     """A loopback port nobody uses just now."""
     with socket.socket() as probe:
@@ -93,6 +102,7 @@ async def running(settings: Settings, console: Console) -> AsyncIterator[tuple[s
         with waiting(console, "starting Ray, the actors and the HTTP door"):
             url, took = await parent.start()
         _print(console, f"ready in {took:.1f} s at {url}")
+        _print(console, page_sentence(url))
         yield url, parent
     finally:
         await _surely_stop(parent)
@@ -137,6 +147,7 @@ def _in_process(settings: Settings, console: Console) -> int:
         def ready(url: str) -> None:
             stack.enter_context(operated(settings, url))
             _print(console, f"ready at {url}; Ctrl-C stops it")
+            _print(console, page_sentence(url))
             if "keys" in settings.auth:
                 _print(console, f"keys are made with: headrace keys create --name NAME --data {settings.data_dir}")
 
@@ -168,6 +179,7 @@ async def _start_and_watch(parent: Parent, settings: Settings, console: Console)
     with operated(settings, url):
         words = await key_words(settings)
         _print(console, f"ready in {took:.1f} s at {url}")
+        _print(console, page_sentence(url))
         if words:
             _print(console, words)
         _print(console, "Ctrl-C stops everything")
