@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from actors.environment import prepare
 from runtime.cli.parent import die_with_parent
 from runtime.config import from_json, load
+from runtime.secret_values import redactor_of
+from runtime.telemetry import guard
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -40,6 +42,7 @@ def main() -> int:
     """Serve from a cluster of this process's own until signalled; the exit code."""
     die_with_parent()
     settings = from_json(os.environ[SETTINGS]) if SETTINGS in os.environ else load()
+    guard(redactor_of(settings).text)
     prepare(settings.data_dir)
     with ThreadPoolExecutor(max_workers=1) as pool:
         imported = pool.submit(importlib.import_module, "actors.cluster")

@@ -18,7 +18,7 @@ from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 
 from actors.placement import NAMESPACE, agent_names, local_model_name
 from runtime.agents.request import (
-    AgentPort,
+    OfferedTool,
     PersonSaid,
     PlanningRequest,
     PlanningResult,
@@ -30,6 +30,7 @@ from runtime.config import Settings
 from runtime.errors import AgentLost, HeadraceError, RunCancelled, StoreUnavailable
 from runtime.events.envelope import Record, Stored
 from runtime.llm.local.address import LocalAddress
+from runtime.log.credentials import Key
 from runtime.log.log import Conversation, Created, Lease, NewRun, Run
 from runtime.log.wire import Append, Appended, CancelledBy, FeedItem
 from runtime.orchestrator.orchestrator import PlanOutcome, PlanRequest
@@ -163,6 +164,21 @@ class HubHandle:
     async def delete_conversation(self, tenant_id: str, conversation_id: str) -> tuple[str, ...]:
         return await self._actor.call("delete_conversation", tenant_id, conversation_id)  # type: ignore[no-any-return]
 
+    async def key(self, key_id: str) -> Key | None:
+        return await self._actor.call("key", key_id, timeout_s=5.0)  # type: ignore[no-any-return]
+
+    async def keys(self, *, tenant_id: str | None, limit: int = 200) -> list[Key]:
+        return await self._actor.call("keys", tenant_id, limit, timeout_s=5.0)  # type: ignore[no-any-return]
+
+    async def add_key(self, key: Key) -> None:
+        await self._actor.call("add_key", key, timeout_s=5.0)
+
+    async def revoke_key(self, key_id: str, at: float) -> Key | None:
+        return await self._actor.call("revoke_key", key_id, at, timeout_s=5.0)  # type: ignore[no-any-return]
+
+    async def expire_key(self, key_id: str, at: float) -> Key | None:
+        return await self._actor.call("expire_key", key_id, at, timeout_s=5.0)  # type: ignore[no-any-return]
+
 
 class AgentHandle:
     """:class:`runtime.agents.request.AgentPort` over a pool of Agent actors; a run stays with one of them."""
@@ -199,6 +215,9 @@ class AgentHandle:
 
     async def cancel(self, run_id: str, stage: str | None = None) -> None:
         await self._of(run_id).call("cancel", run_id, stage, timeout_s=2.0)
+
+    async def offered(self) -> tuple[OfferedTool, ...]:
+        return await self._pool[0].call("offered", timeout_s=2.0)  # type: ignore[no-any-return]
 
     def _of(self, run_id: str) -> NamedActor:
         return self._pool[zlib.crc32(run_id.encode()) % len(self._pool)]
@@ -240,7 +259,7 @@ class ExecutorHandle:
         return await self._actor.call("scan", timeout_s=5.0)  # type: ignore[no-any-return]
 
 
-def agent_handles(settings: Settings, agents: Sequence[str]) -> dict[str, AgentPort]:
+def agent_handles(settings: Settings, agents: Sequence[str]) -> dict[str, AgentHandle]:
     """A handle per agent."""
     return {agent: AgentHandle(agent_names(settings, agent)) for agent in agents}
 

@@ -10,6 +10,7 @@ from actors.shell import Pulse, Shell, as_actor
 from runtime.bootstrap.store import build_hub
 from runtime.clock import SystemClock
 from runtime.events.envelope import Record, Stored
+from runtime.log.credentials import Key
 from runtime.log.log import Conversation, Created, Lease, NewRun, Run
 from runtime.log.wire import Append, Appended, CancelledBy, FeedItem
 
@@ -96,6 +97,26 @@ class StreamHubHost(Shell):
     async def delete_conversation(self, tenant_id: str, conversation_id: str) -> tuple[str, ...]:
         await self.started()
         return await self._hub.delete_conversation(tenant_id, conversation_id)
+
+    async def key(self, key_id: str) -> Key | None:
+        await self.started()
+        return await self._hub.key(key_id)
+
+    async def keys(self, tenant_id: str | None, limit: int) -> list[Key]:
+        await self.started()
+        return await self._hub.keys(tenant_id=tenant_id, limit=limit)
+
+    async def add_key(self, key: Key) -> None:
+        await self.started()
+        await self._hub.add_key(key)
+
+    async def revoke_key(self, key_id: str, at: float) -> Key | None:
+        await self.started()
+        return await self._hub.revoke_key(key_id, at)
+
+    async def expire_key(self, key_id: str, at: float) -> Key | None:
+        await self.started()
+        return await self._hub.expire_key(key_id, at)
 
     async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
         await self.started()

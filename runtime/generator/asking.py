@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from starlette.requests import Request
+from starlette.types import Scope
 
 from runtime.clock import Clock
 from runtime.config import Settings
@@ -48,8 +49,8 @@ async def ask(
     """The run ``body`` asks for: a new one, or the one its idempotency ``key`` names.
 
     ``default`` is its ``on_disconnect``. ``history``: what was said before, in place of all that its conversation has. Raises
-    ``Refusal`` 422, ``Conflict`` (``conversation_busy``, ``conversation_deleted``, ``conversation_moved``), and what
-    ``Door.create`` raises.
+    ``Refusal`` 422, ``Conflict`` (``conversation_busy``, ``conversation_deleted``, ``conversation_moved``), ``OverQuota``, and
+    what ``Door.create`` raises.
     """
     run_id, conversation_id = new_id(), body.conversation_id or new_id()
     for left in reversed(range(LOOK_BACKS)):
@@ -64,10 +65,10 @@ async def ask(
             run_id=run_id,
             conversation_id=conversation_id,
             now=clock.now(),
-            documents=await asyncio.to_thread(documents_folder, asked, settings),
+            documents=await asyncio.to_thread(documents_folder, asked, settings, tenant_id),
             default=default,
             key=key,
-            day_budget_usd=settings.tenant_daily_budget_usd,
+            share=settings.limits_of(tenant_id),
         )
         try:
             return (await door.create(new)).run
@@ -78,14 +79,14 @@ async def ask(
 
 
 async def tell(
-    door: Door, run_id: str, body: PersonInput, *, clock: Clock, agents: Collection[str], name: str
+    door: Door, run_id: str, body: PersonInput, *, clock: Clock, agents: Collection[str], name: str, by: str
 ) -> Saying:
-    """Record what a person says to a run; ``name`` is for what is said unasked. Saying it again changes nothing.
+    """Record what a person says to a run; ``name`` is for what is said unasked, ``by`` is who says it. Saying it again changes nothing.
 
     Raises what ``saying`` raises, and ``Conflict`` (``already_answered``) when something else stands in its place.
     """
     state, _ = await read_state(door, run_id)
-    said = saying(state, body, agents=agents, name=name)
+    said = saying(state, body, agents=agents, name=name, by=by)
     if not await door.say(run_id, said.name, encode(said.draft, run_id, clock.now())):
         state, _ = await read_state(door, run_id)
         if not stands(state, said):
@@ -101,8 +102,8 @@ def wanted(request: Request, offers: tuple[str, ...]) -> str:
     return chosen
 
 
-def require_room(streams: OpenStreams) -> None:
-    """Raises ``Refusal`` 429 when no more streams may be opened."""
-    if streams.full:
+def require_room(streams: OpenStreams, scope: Scope) -> None:
+    """Raises ``Refusal`` 429 when whoever makes the request of ``scope`` may open no more streams."""
+    if streams.full_for(scope):
         detail = "Too many streams are open; try again, or ask without 'Accept: text/event-stream'."
         raise Refusal(429, "too_many_streams", detail, headers=retry_after(STREAM_RETRY_S))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -66,11 +66,12 @@ class Edge:
     """Refuses what is too large or comes under a foreign name, and strips the headers of ``STRIPPED``.
 
     ``loopback_only`` is development mode: only loopback names may stand in ``Host``, else a web page whose name was
-    made to resolve to 127.0.0.1 could talk to this server (DNS rebinding).
+    made to resolve to 127.0.0.1 could talk to this server (DNS rebinding). Else only ``hosts`` may, if there are any.
     """
 
-    def __init__(self, app: ASGIApp, *, loopback_only: bool) -> None:
+    def __init__(self, app: ASGIApp, *, loopback_only: bool, hosts: Collection[str] = ()) -> None:
         self._app = app
+        self._hosts = hosts
         self._loopback_only = loopback_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,6 +98,19 @@ class Edge:
             raise Refusal(400, "invalid_host", "A request names its host once.")
         if self._loopback_only and hosts and not is_loopback_host(hosts[0]):
             raise Refusal(421, "foreign_host", "In development mode only localhost and 127.0.0.1 are answered.")
+        if not self._loopback_only and self._hosts and hosts and not is_host_of(hosts[0], self._hosts):
+            raise Refusal(421, "foreign_host", "This server does not answer to that name.")
+
+
+def is_host_of(host: str, patterns: Collection[str]) -> bool:
+    """True for a ``Host`` value, with any port, that is one of ``patterns`` or stands below one that begins with ``*.``."""
+    match = _HOST.fullmatch(host)
+    if match is None:
+        return False
+    name = match[1].strip("[]").removesuffix(".").lower()
+    return any(
+        pattern in ("*", name) or (pattern.startswith("*.") and name.endswith(pattern[1:])) for pattern in patterns
+    )
 
 
 def is_loopback_host(host: str) -> bool:

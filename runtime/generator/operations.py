@@ -20,8 +20,8 @@ from runtime.generator.principal import Access
 ALWAYS = (400, 414, 421, 431, 500)
 """What any request may be refused with, whatever its path."""
 
-WITH_CREDENTIAL = (401, 403)
-"""What a request may be refused with where it has to say who asks."""
+WITH_CREDENTIAL = (401, 403, 429, 503)
+"""What a request may be refused with where it has to say who asks, and may not ask too often."""
 
 Handler = Callable[[Request], Awaitable[ASGIApp]]
 """Takes a request, gives the response; raises what ``problems`` puts into words."""

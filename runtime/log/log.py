@@ -26,7 +26,7 @@ TERMINAL_TYPES: dict[str, Status] = {
 PROGRESS = frozenset({"plan.committed", "turn.completed", "stage.completed"})
 """What shows that a run does not kill whoever works on it: with one of these its takeovers count from 0 again."""
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Of what is stored; a store of another version is refused with a clear message."""
 
 
@@ -53,6 +53,8 @@ class NewRun:
     follows: str | None = None
     """The run whose end it goes on from; refused when another is the newest of the conversation. Empty: it is the first;
     None: whichever it is."""
+    most_runs: int | None = None
+    """How many runs of the tenant may be accepted or running at a time, this one among them; None: any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,9 @@ class Log(Protocol):
 
         Raises ``InvalidRequest`` for the same key with another hash, and ``Conflict`` with a reason: ``conversation_busy``
         when the conversation has an unfinished run, ``conversation_deleted``, ``conversation_moved`` when its newest run
-        is not the one that ``new`` follows, ``run_exists`` for the id of a run that is or was there.
+        is not the one that ``new`` follows, ``run_exists`` for the id of a run that is or was there. Raises ``OverQuota``
+        with a reason: ``too_many_runs``, ``budget_exhausted`` when the day's budget is spent. A run that is there already,
+        by its key, is given whatever the quota.
         """
         ...
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from runtime.events.envelope import Record, Stored
+from runtime.log.credentials import Credentials
 from runtime.log.log import Conversation, Created, Lease, NewRun, Run
 
 CancelledBy = Literal["user", "disconnect", "shutdown"]
@@ -67,7 +68,7 @@ class FeedItem(NamedTuple):
     events: tuple[Stored, ...] = ()
 
 
-class HubPort(Protocol):
+class HubPort(Credentials, Protocol):
     """The stream hub as others see it. Raises ``StoreUnavailable`` when it or the store cannot be reached."""
 
     async def append(self, batch: Sequence[Append]) -> list[Appended]:

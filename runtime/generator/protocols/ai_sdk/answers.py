@@ -39,9 +39,9 @@ def answers_in(message: ChatMessage, state: RunState) -> list[ChatAnswer]:
 
 
 async def record(
-    door: Door, state: RunState, answers: list[ChatAnswer], *, clock: Clock, agents: Collection[str]
+    door: Door, state: RunState, answers: list[ChatAnswer], *, clock: Clock, agents: Collection[str], by: str
 ) -> Answered:
-    """Write the answers into the run's log; those that stand there already are left.
+    """Write the answers into the run's log; those that stand there already are left. ``by``: who gives them.
 
     Raises ``Conflict`` (``not_asked``, ``already_answered``, ``arguments_changed``, ``run_finished``) before anything is written.
     """
@@ -49,9 +49,9 @@ async def record(
     new = [answer for answer in answers if answer.approval not in known]
     bodies = [_said(state, answer) for answer in new]
     for body in bodies:
-        saying(state, body, agents=agents, name="")
+        saying(state, body, agents=agents, name="", by=by)
     for body in bodies:
-        await tell(door, state.run_id, body, clock=clock, agents=agents, name="")
+        await tell(door, state.run_id, body, clock=clock, agents=agents, name="", by=by)
     return Answered(tuple(answer.approval for answer in new), known)
 
 

@@ -21,7 +21,7 @@ from runtime.generator.body import parse_json, read_body, validate
 from runtime.generator.contract import Body, CancelAccepted, FieldError
 from runtime.generator.directory import Directories
 from runtime.generator.door import Door
-from runtime.generator.principal import principal_of
+from runtime.generator.principal import Principal, principal_of
 from runtime.generator.problems import Refusal
 from runtime.generator.protocols.ai_sdk.answers import answers_in, goes_on_after, record
 from runtime.generator.protocols.ai_sdk.history import MAX_TURNS, messages_of, turns_of
@@ -75,12 +75,13 @@ class ChatRoutes:
         wanted(request, (SSE,))
         raw = await read_body(request, max_bytes=self._settings.max_body_bytes)
         chat = validate(ChatRequest, parse_json(raw))
-        require_room(self._streams)
-        tenant_id = principal_of(request).tenant_id
+        require_room(self._streams, request.scope)
+        who = principal_of(request)
         if chat.continued is not None:
-            return await self._continue(tenant_id, chat, chat.continued)
-        run = await self._begin(tenant_id, chat)
-        return await self._stream(run)
+            run, after = await self._continue(who, chat, chat.continued)
+        else:
+            run, after = await self._begin(who.tenant_id, chat), 0
+        return await self._stream(request, run, after)
 
     async def resume(self, request: Request) -> ASGIApp:
         """``GET /v1/ai-sdk/chat/{chat_id}/stream``: the chat's newest run from its start; 204 when there is none."""
@@ -88,8 +89,8 @@ class ChatRoutes:
         newest = await self._newest(request)
         if newest is None:
             return Response(status_code=204, headers=NO_STORE)
-        require_room(self._streams)
-        return await self._stream(newest)
+        require_room(self._streams, request.scope)
+        return await self._stream(request, newest)
 
     async def stop(self, request: Request) -> ASGIApp:
         """``POST /v1/ai-sdk/chat/{chat_id}/stop``: ends the chat's run; 202."""
@@ -107,7 +108,7 @@ class ChatRoutes:
         turns = await turns_of(self._door, runs[:MAX_TURNS])
         older = len(turns) > limit or len(runs) > MAX_TURNS
         turns = turns[-limit:]
-        view = await self._view()
+        view = await self._view(request)
         messages = [message for turn in turns for message in await messages_of(self._door, turn, view)]
         next_before = turns[0].comes_after if turns and older else None
         return as_json(ChatMessages(messages=messages, next_before=next_before))
@@ -144,10 +145,10 @@ class ChatRoutes:
         first = next((turn for turn in turns if turn.message_id == chat.last.id), None)
         return (None, None) if first is None else (first.run.run_id, first.accepted.history)
 
-    async def _continue(self, tenant_id: str, chat: ChatRequest, message: ChatMessage) -> ASGIApp:
-        """Write what people have answered into the run, and go on with its message."""
+    async def _continue(self, who: Principal, chat: ChatRequest, message: ChatMessage) -> tuple[Run, int]:
+        """Write what people have answered into the run; the run, and after which event its message goes on."""
         run = await self._door.get(message.id) if is_run_id(message.id) else None
-        if run is None or (run.tenant_id, run.conversation_id) != (tenant_id, chat.id):
+        if run is None or (run.tenant_id, run.conversation_id) != (who.tenant_id, chat.id):
             raise NotFound("no such message")
         state, _ = await read_state(self._door, run.run_id)
         answers = [*answers_in(message, state), *chat.answers]
@@ -155,9 +156,9 @@ class ChatRoutes:
             words = "The last message is the assistant's and answers nothing. Send a message, or resume the stream."
             raise Conflict(words, "nothing_answered")
         agents = await asyncio.to_thread(self._team)
-        answered = await record(self._door, state, answers, clock=self._clock, agents=agents)
+        answered = await record(self._door, state, answers, clock=self._clock, agents=agents, by=who.subject)
         after = await goes_on_after(self._door, run.run_id, answered.new or answered.known)
-        return await self._stream(await self._again(run), after)
+        return await self._again(run), after
 
     async def _again(self, run: Run) -> Run:
         """The run as it is now."""
@@ -171,12 +172,12 @@ class ChatRoutes:
         runs = await self._door.runs_of(principal_of(request).tenant_id, _chat_of(request), limit=1)
         return runs[0] if runs else None
 
-    async def _view(self) -> View:
-        return (await asyncio.to_thread(self._directory)).view
+    async def _view(self, request: Request) -> View:
+        return (await asyncio.to_thread(self._directory, principal_of(request).roles)).view
 
-    async def _stream(self, run: Run, after: int = 0) -> EventStream:
+    async def _stream(self, request: Request, run: Run, after: int = 0) -> EventStream:
         follow = functools.partial(self._door.follow, run.run_id, after=0, idle_s=self._settings.heartbeat_s)
-        framing = UiMessageStream(await self._view(), rests_from=run.last_seq, after=after)
+        framing = UiMessageStream(await self._view(request), rests_from=run.last_seq, after=after)
         headers = {"Location": links_of(run.run_id).self, "X-Run-Id": run.run_id}
         return EventStream(follow, streams=self._streams, headers=headers, framing=framing)
 
