@@ -45,6 +45,8 @@ from runtime.generator.operations import Answer, Operation, Parameter, by_path, 
 from runtime.generator.principal import Authenticator, Development
 from runtime.generator.problems import STORE_RETRY_S, Refusal, answer, retry_after
 from runtime.generator.protocols.ag_ui.routes import AgUiRoutes
+from runtime.generator.protocols.ai_sdk.operations import chat_operations
+from runtime.generator.protocols.ai_sdk.routes import ChatRoutes
 from runtime.generator.requests import CreateRun, PersonInput, ResumeRun
 from runtime.generator.runs import MAX_LIST, MAX_PAGE, RunRoutes, Team
 from runtime.generator.stream import EventStream, OpenStreams
@@ -103,7 +105,16 @@ def build_app(
     kept = credentials or MemoryKeys()
     keys = KeyRoutes(kept, clock, max_body_bytes=settings.max_body_bytes).operations()
     ag_ui = AgUiRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
-    operations = (*_run_operations(runs), *conversations, *listing, *ag_ui.operations(), *keys, *system)
+    chats = ChatRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
+    operations = (
+        *_run_operations(runs),
+        *conversations,
+        *listing,
+        *ag_ui.operations(),
+        *chat_operations(chats),
+        *keys,
+        *system,
+    )
     document = orjson.dumps(openapi((*operations, *_document_operations(b""))))
     operations = (*operations, *_document_operations(document))
     app = Starlette(

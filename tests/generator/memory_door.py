@@ -13,7 +13,7 @@ from runtime.errors import Busy, Conflict, InvalidRequest, NotFound, StoreUnavai
 from runtime.events.catalog import RunCancelRequested, TitleSet
 from runtime.events.codec import decode, encode
 from runtime.events.envelope import Draft, Record, Stored
-from runtime.log.log import TERMINAL_TYPES, Conversation, Created, NewRun, Run
+from runtime.log.log import TERMINAL_TYPES, Conversation, Created, NewRun, Run, Status
 
 
 class MemoryDoor:
@@ -193,7 +193,8 @@ class MemoryDoor:
     async def _append(self, run_id: str, type_: str, family: str, stage: str | None, body: bytes) -> None:
         run = self.runs[run_id]
         stored = Stored(run.last_seq + 1, run.epoch, type_, family, stage, body)  # type: ignore[arg-type]
-        status = TERMINAL_TYPES.get(type_, "running" if type_ == "run.started" else run.status)
+        lives: dict[str, Status] = {"run.started": "running", "run.waiting": "waiting"}
+        status = TERMINAL_TYPES.get(type_) or lives.get(type_, run.status)
         epoch = run.epoch + 1 if type_ == "run.started" else run.epoch
         stored = stored._replace(epoch=epoch)
         async with self._news:
