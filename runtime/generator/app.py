@@ -40,6 +40,7 @@ from runtime.generator.principal import Authenticator, Development, admit_to
 from runtime.generator.problems import STORE_RETRY_S, Refusal, answer, retry_after
 from runtime.generator.requests import CreateRun, PersonInput, ResumeRun
 from runtime.generator.runs import MAX_LIST, MAX_PAGE, RunRoutes, Team
+from runtime.generator.statistics import StatisticsRoutes
 from runtime.generator.stream import OpenStreams
 from runtime.ids import IdSource
 from runtime.telemetry import logger
@@ -81,9 +82,10 @@ def build_app(
     streams = OpenStreams(settings.max_streams)
     runs = RunRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
     listing = DirectoryRoutes(directory).operations()
+    statistics = StatisticsRoutes(door, clock, directory).operations()
     conversations = _conversation_operations(ConversationRoutes(door))
     system = _system_operations(_System(door, settings))
-    operations = (*_run_operations(runs), *conversations, *listing, *system)
+    operations = (*_run_operations(runs), *conversations, *listing, *statistics, *system)
     document = orjson.dumps(openapi((*operations, *_document_operations(b""))))
     operations = (*operations, *_document_operations(document))
     app = Starlette(
@@ -172,6 +174,7 @@ Ask on, in the same conversation: add "conversation_id", which every run tells.
   curl -X DELETE {url}/v1/conversations/CONVERSATION_ID
 
 All runs: {url}/v1/runs   All conversations: {url}/v1/conversations   Agents: {url}/v1/agents   Tools: {url}/v1/tools
+How it goes: {url}/v1/statistics
 The whole API: {url}/openapi.json   Ready? {url}/readyz
 """
 

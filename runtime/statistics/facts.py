@@ -83,8 +83,6 @@ class RunFacts:
     state: Status
     accepted_at: float
     ended_at: float | None = None
-    last_at: float = 0.0
-    """When the last event that counts here was made."""
     waited_s: float = 0.0
     """How long it waited for people."""
     first_token_s: float | None = None

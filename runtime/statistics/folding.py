@@ -153,7 +153,6 @@ class Folding:
                 return
             case _:
                 assert_never(event)
-        self._run = replace(self._run, last_at=at)
 
     def _end(self, state: Status, at: float) -> None:
         self._awake(at)
@@ -236,7 +235,7 @@ class Folding:
                 end, seconds = "unknown", None
             case ev.ToolArgumentsInvalid():
                 end, seconds = "invalid", None
-        if place not in self._tools and not isinstance(event, ev.ToolArgumentsInvalid):
+        if place not in self._tools and isinstance(event, ev.ToolCompleted):  # it was not let run
             end, seconds = "refused", None
         known = self._tools.get(place, ToolFacts(event.name, envelope.agent or NOBODY, "open"))
         self._tools[place] = replace(known, end=end, seconds=seconds)

@@ -32,14 +32,14 @@ class RunUnderWay(Figures):
     run_id: str
     tenant_id: str
     state: Status
-    question: str
-    """Its first 200 characters."""
+    question: str | None
+    """Its first 200 characters; None: another tenant's, which is not shown."""
     conversation_id: str | None
     created_at: float
     deadline_at: float
     """Without the time it waited for people, by which it ends later."""
     last_event_at: float | None
-    """When its last event that is no token was made; None when none could be read."""
+    """When its last event was made; None when none could be read."""
     takeovers: int
     """How often its owner was lost since it last made progress."""
     cancel_requested: bool
