@@ -46,6 +46,8 @@ def headline(report: Row, hours: int) -> Iterator[str]:
         yield f"only the newest {report['runs']} are looked at; there were more: ask for fewer hours"
     ends = (f"{outcomes[state]} {state}" for state in ("completed", "failed", "expired", "cancelled", "unfinished"))
     yield ", ".join(ends) + f"; {_percent(rates['completion'])} completed, {_percent(rates['error'])} in error"
+    if outcomes["stopped"]:
+        yield f"of the completed, {outcomes['stopped']} ended early by a guardrail or a hook"
     yield f"under way now: {now['running']} running, {now['waiting']} waiting, {now['accepted']} accepted"
     recovery = report["recovery"]
     yield (

@@ -22,6 +22,7 @@ DONE = RunFacts(
     RUN_ID, "talk", None, "completed", NOW - 100, NOW - 80,
     first_token_s=0.25,
     recoveries=(("resumed:tool_call_limit", 2), ("retrying:overloaded", 1)),
+    stopped=True,
     planning=(PlanningFacts("planner", 0.5),),
     stages=(StageFacts("a", "research", "completed", 12.0, recoveries=("retrying:overloaded",)),),
     calls=(
@@ -30,7 +31,9 @@ DONE = RunFacts(
     ),
     tools=(ToolFacts("look", "research", "failed", 0.75), ToolFacts("look", "research", "completed", 0.25)),
 )  # fmt: skip
-FAILED = replace(DONE, run_id="f" * 8, state="failed", errors=(("run", "overloaded"),), recoveries=(), stages=())
+FAILED = replace(
+    DONE, stopped=False, run_id="f" * 8, state="failed", errors=(("run", "overloaded"),), recoveries=(), stages=()
+)
 WAITING = RunUnderWay(
     run_id="w" * 8, tenant_id="other", state="waiting", question=None, conversation_id=None, created_at=NOW - 4000,
     deadline_at=NOW, last_event_at=NOW - 300, takeovers=0, cancel_requested=False, stages_ended=1, stages_begun=2,
@@ -66,6 +69,7 @@ def test_stats_prints_every_part_there_is_something_to_say_about(
     for line in (
         "2 runs accepted in the last 24 hours, all tenants",
         "1 completed, 1 failed, 0 expired, 0 cancelled, 0 unfinished; 50.0 % completed, 50.0 % in error",
+        "of the completed, 1 ended early by a guardrail or a hook",
         "under way now: 0 running, 1 waiting, 0 accepted",
         "0 takeovers, 2 tool limits resumed, 0.0250 USD spent on models",
         "wwwwwwww waiting 66 min 40 s 5 min 00 s 1/2 (of tenant other)",

@@ -13,7 +13,7 @@ from runtime.events.envelope import Envelope
 from runtime.recovery.rate import Rate, What, recovery_rate
 from runtime.statistics import DayCost, Report, RunFacts, Seen, Window, assemble, facts_of
 from runtime.statistics.counting import OTHER, recoveries
-from runtime.statistics.facts import CallFacts, StageFacts, ToolFacts
+from runtime.statistics.facts import CallFacts, StageEnd, StageFacts, ToolFacts
 from runtime.statistics.report import Recoveries
 from runtime.statistics.spread import spread_of
 from tests.golden.scenarios import SCENARIOS
@@ -173,6 +173,22 @@ def test_days_are_passed_on_and_an_incomplete_report_says_so() -> None:
     day = DayCost(tenant_id="t", day="2026-10-05", spent_usd=1.0, reserved_usd=0.5)
     found = report(days=[day], complete=False)
     assert (found.days, found.complete) == ([day], False)
+
+
+def test_only_what_has_ended_counts_for_a_recovery_rate() -> None:
+    def stage(end: StageEnd, *kinds: str) -> StageFacts:
+        return StageFacts("a", "research", end, recoveries=kinds)
+
+    met = (("fell_back", 1),)
+    found = report(
+        run("a", stages=(stage("completed", "fell_back"), stage("carried"), stage("skipped")), recoveries=met),
+        run("b", "failed", stages=(stage("failed", "fell_back"), stage("completed"))),
+        run("c", "running", stages=(stage("running", "fell_back"),), recoveries=met),
+    ).recovery
+    told = {rate.kind: (rate.ended, rate.met, rate.completed, rate.share, rate.success) for rate in found.stages}
+    assert told["fell_back"] == told["any"] == (3, 2, 1, 1 / 3, 0.5)
+    assert {rate.kind: (rate.ended, rate.met, rate.completed) for rate in found.runs}["fell_back"] == (2, 1, 1)
+    assert [(one.kind, one.count) for one in found.happened] == [("fell_back", 2)], "it happened all the same"
 
 
 @dataclass
