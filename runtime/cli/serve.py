@@ -75,6 +75,15 @@ def check_composition(settings: Settings) -> None:
         load_script(settings.script)
 
 
+def page_sentence(url: str) -> str:
+    """Where the page is, or how to get it."""
+    from runtime.generator.page import FOLDER  # here: it imports starlette, which --help must not pay for
+
+    if (FOLDER / "index.html").is_file():
+        return f"open {url}/ in a browser"
+    return "there is no page at / in this installation: make web builds it"
+
+
 def free_port() -> int:
     """A loopback port nobody uses just now."""
     with socket.socket() as probe:
@@ -90,6 +99,7 @@ async def running(settings: Settings, console: Console) -> AsyncIterator[tuple[s
         with waiting(console, "starting Ray, the actors and the HTTP door"):
             url, took = await parent.start()
         _print(console, f"ready in {took:.1f} s at {url}")
+        _print(console, page_sentence(url))
         yield url, parent
     finally:
         await _surely_stop(parent)
@@ -127,7 +137,11 @@ def serve(settings: Settings, *, in_process: bool) -> int:
 def _in_process(settings: Settings, console: Console) -> int:
     from runtime.bootstrap.system import serve_in_process  # here: it imports every adapter, unlike --help
 
-    asyncio.run(serve_in_process(settings, lambda url: _print(console, f"ready at {url}; Ctrl-C stops it")))
+    def ready(url: str) -> None:
+        _print(console, f"ready at {url}; Ctrl-C stops it")
+        _print(console, page_sentence(url))
+
+    asyncio.run(serve_in_process(settings, ready))
     _print(console, "stopped; nothing is left running")
     return 0
 
@@ -153,6 +167,7 @@ async def _start_and_watch(parent: Parent, console: Console) -> int:
     with waiting(console, "starting Ray, the actors and the HTTP door"):
         url, took = await parent.start()
     _print(console, f"ready in {took:.1f} s at {url}")
+    _print(console, page_sentence(url))
     _print(console, "Ctrl-C stops everything")
     return await parent.watch()
 

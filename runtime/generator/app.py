@@ -12,12 +12,13 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runtime import __version__
 from runtime.clock import Clock
 from runtime.config import Settings
+from runtime.generator import page
 from runtime.generator.accept import JSON, SSE
 from runtime.generator.contract import (
     CancelAccepted,
@@ -72,24 +73,31 @@ def build_app(
     directory: Directories = Directory,
     authenticate: Authenticator | None = None,
     echo_request_id: bool = True,
+    built: page.Page | None = None,
 ) -> Starlette:
     """The application over ``door``; ``team`` names the agents of plans, ``directory`` says what there is and who sees it.
 
     ``authenticate`` is left out in development mode.
-    ``echo_request_id`` False: a proxy in front sets ``x-request-id`` on responses.
+    ``echo_request_id`` False: a proxy in front sets ``x-request-id`` on responses. ``built``: the page to show; what
+    ``make web`` built when left out, and text where that is missing too.
     """
     authenticate = authenticate or Development(frozenset(settings.viewer_roles))
+    built = built or page.load()
     streams = OpenStreams(settings.max_streams)
     runs = RunRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
     listing = DirectoryRoutes(directory).operations()
     statistics = StatisticsRoutes(door, clock, directory).operations()
     conversations = _conversation_operations(ConversationRoutes(door))
-    system = _system_operations(_System(door, settings))
+    system = _system_operations(_System(door, settings, built))
     operations = (*_run_operations(runs), *conversations, *listing, *statistics, *system)
     document = orjson.dumps(openapi((*operations, *_document_operations(b""))))
     operations = (*operations, *_document_operations(document))
+    table = by_path(operations).items()
     app = Starlette(
-        routes=[Route(path, Resource(methods, authenticate)) for path, methods in by_path(operations).items()],
+        routes=[
+            *(Route(path, Resource(methods, authenticate)) for path, methods in table),
+            *_assets(built, authenticate),
+        ],
         middleware=[
             Middleware(RequestIds, new_id=new_id, echo=echo_request_id),
             Middleware(Edge, loopback_only=settings.auth == "none"),
@@ -134,13 +142,16 @@ class Resource:
 class _System:
     """The handlers that are not about runs."""
 
-    def __init__(self, door: Door, settings: Settings) -> None:
+    def __init__(self, door: Door, settings: Settings, built: page.Page | None) -> None:
         self._door = door
+        self._page = built
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         self._url = f"http://{host}:{settings.port}"
 
     async def index(self, request: Request) -> ASGIApp:
-        return PlainTextResponse(INDEX.format(version=__version__, url=self._url))
+        if self._page is not None and page.wants_page(request):
+            return self._page.index()
+        return PlainTextResponse(INDEX.format(version=__version__, url=self._url), headers={"Vary": "Accept"})
 
     async def healthy(self, request: Request) -> ASGIApp:
         return Response(Healthy().model_dump_json(), media_type=JSON)
@@ -310,7 +321,7 @@ def _conversation_operations(conversations: ConversationRoutes) -> tuple[Operati
 
 
 def _system_operations(system: _System) -> tuple[Operation, ...]:
-    text = Answer(200, "How to begin.", {"text/plain": None})
+    text = Answer(200, "How to begin; the page, for those who take HTML.", {page.TEXT: None, page.HTML: None})
     alive = Answer(200, "The process answers.", {JSON: Healthy})
     ready = Answer(200, "Runs can be accepted.", {JSON: Readiness})
     not_ready = Answer(503, "Something is missing.", {JSON: Readiness}, ("Retry-After",))
@@ -319,6 +330,14 @@ def _system_operations(system: _System) -> tuple[Operation, ...]:
         Operation("GET", "/healthz", "healthz", "Liveness", "public", system.healthy, (alive,)),
         Operation("GET", "/readyz", "readyz", "Readiness", "public", system.ready, (ready, not_ready)),
     )
+
+
+def _assets(built: page.Page | None, authenticate: Authenticator) -> tuple[Mount, ...]:
+    """The files of the page; they are no part of the API, so the table does not have them."""
+    if built is None:
+        return ()
+    served = Operation("GET", "/{name}", "asset", "A file of the page", "public", built.asset, ())
+    return (Mount("/assets", routes=[Route("/{name}", Resource({"GET": served}, authenticate))]),)
 
 
 def _document_operations(document: bytes) -> tuple[Operation, ...]:

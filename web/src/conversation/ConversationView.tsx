@@ -1,0 +1,127 @@
+/** The conversation view: all conversations beside the one that is open, its runs in order, and the composer below. */
+
+import { PanelLeft } from "lucide-react";
+import { useCallback, useEffect, useState } from "react";
+import { Button } from "react-aria-components";
+
+import * as api from "../api/headrace";
+import { go } from "../routes";
+import { Window } from "../ui/Dialog";
+import { Notice } from "../ui/Notice";
+import { isEnded } from "../ui/StateBadge";
+import { Composer } from "./Composer";
+import { ConversationList } from "./ConversationList";
+import "./conversation.css";
+import { Exchange } from "./Exchange";
+import { StickToEnd } from "./StickToEnd";
+import { useConversations } from "./useConversations";
+import { useLoaded } from "./useLoaded";
+import { Welcome } from "./Welcome";
+
+interface Props {
+  conversation: string | null;
+  /** The run to show live; none: the newest. */
+  run: string | null;
+}
+
+export function ConversationView({ conversation, run }: Props) {
+  const list = useConversations();
+  const [open, setOpen] = useState(false);
+  const shown = <ConversationList list={list} selected={conversation} onChosen={() => setOpen(false)} />;
+  return (
+    <div className="conversations">
+      <aside className="sidebar" aria-label="Conversations">
+        {shown}
+      </aside>
+      <Window title="Conversations" isOpen={open} onClose={() => setOpen(false)} side="start">
+        {shown}
+      </Window>
+      <section className="talk" aria-label="Conversation">
+        <Button className="button button-small sidebar-button" onPress={() => setOpen(true)}>
+          <PanelLeft size={16} aria-hidden /> All conversations
+        </Button>
+        {conversation === null ? <Beginning onAsked={list.again} /> : <Talk key={conversation} id={conversation} run={run} onChange={list.again} />}
+      </section>
+    </div>
+  );
+}
+
+function Beginning({ onAsked }: { onAsked: () => void }) {
+  const [example, setExample] = useState("");
+  useEffect(() => {
+    document.title = "Headrace";
+  }, []);
+  return (
+    <>
+      <div className="scroll">
+        <Welcome onExample={setExample} />
+      </div>
+      <Composer conversation={null} offered={example} onAsked={onAsked} />
+    </>
+  );
+}
+
+function Talk({ id, run, onChange }: { id: string; run: string | null; onChange: () => void }) {
+  const { value, problem, again } = useLoaded(() => api.conversation(id), [id]);
+  const [title, setTitle] = useState<string | null>(null);
+  useEffect(again, [run, again]);
+  const changed = useCallback(() => {
+    again();
+    onChange();
+  }, [again, onChange]);
+  const runs = value?.runs ?? [];
+  const missing = run !== null && !runs.some((known) => known.run_id === run) ? [run] : [];
+  const newest = runs.at(-1);
+  const name = title ?? value?.title ?? value?.question ?? null;
+  useEffect(() => {
+    document.title = name ? `${name} · Headrace` : "Headrace";
+  }, [name]);
+  const busy = newest !== undefined && !isEnded(newest.state) ? newest.run_id : (missing[0] ?? null);
+  if (value === null && problem !== null && missing.length === 0) return <Gone words={problem.message} />;
+  return (
+    <>
+      <StickToEnd>
+        <h1 className="visually-hidden">{name ?? "Conversation"}</h1>
+        {value?.next_before && <p className="muted small">Older questions of this conversation are not shown.</p>}
+        {value === null && missing.length === 0 && <Skeleton />}
+        {runs.map((known) => (
+          <Exchange
+            key={known.run_id}
+            known={known}
+            runId={known.run_id}
+            live={known.run_id === (run ?? newest?.run_id) || !isEnded(known.state)}
+            onTitle={setTitle}
+            onChange={changed}
+          />
+        ))}
+        {missing.map((runId) => (
+          <Exchange key={runId} known={null} runId={runId} live onTitle={setTitle} onChange={changed} />
+        ))}
+      </StickToEnd>
+      <Composer conversation={id} busy={busy} onAsked={changed} />
+    </>
+  );
+}
+
+function Gone({ words }: { words: string }) {
+  return (
+    <div className="scroll">
+      <div className="column stack">
+        <Notice kind="bad">{words}</Notice>
+        <Button className="button" onPress={() => go({ view: "conversation", conversation: null, run: null })}>
+          Begin a new conversation
+        </Button>
+      </div>
+    </div>
+  );
+}
+
+function Skeleton() {
+  return (
+    <div className="stack" aria-label="Loading" role="status">
+      <div className="skeleton" />
+      <div className="skeleton" />
+      <div className="skeleton" />
+    </div>
+  );
+}
