@@ -139,7 +139,10 @@ def _values(events: tuple[type[catalog.EventData], ...]) -> list[type[BaseModel]
 def _interface(kind: type[BaseModel]) -> str:
     is_event = kind in get_args(catalog.Event)
     fields = {n: f for n, f in kind.model_fields.items() if not (is_event and n == "type")}
-    rows = [f"  {name}{'' if _required(name, field) else '?'}: {_words(field.annotation)};" for name, field in fields.items()]
+    rows = [
+        f"  {name}{'' if _required(name, field) else '?'}: {_words(field.annotation)};"
+        for name, field in fields.items()
+    ]
     doc = " ".join((inspect.getdoc(kind) or "").split()).replace("``", "`")
     return "\n".join([f"/** {doc} */", f"export interface {kind.__name__} {{", *rows, "}", ""])
 

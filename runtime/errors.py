@@ -47,14 +47,12 @@ through Ray. ``tests/test_errors.py`` pickles every class.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 
 class HeadraceError(Exception):
     """Base of everything raised here: ``code`` is stable, ``message`` is for people, ``retryable`` says if waiting helps."""
 
-    code: ClassVar[str] = "error"
-    retryable: ClassVar[bool] = False
+    code: str = "error"
+    retryable: bool = False
 
     def __init__(self, message: str = "", *details: object) -> None:
         super().__init__(message, *details)

@@ -14,7 +14,7 @@ from runtime.cli.outcome import MISUSED, fail, folder
 from runtime.cli.show import show
 from runtime.cli.system import System, at, find
 from runtime.cli.wishes import Wishes
-from runtime.client import HeadraceClient, Received
+from runtime.client import HeadraceClient, RunEvent
 from runtime.client.client import is_loopback
 from runtime.clock import SystemClock
 
@@ -82,9 +82,12 @@ async def ask(
         return await ask_at(system, asked.question, look, **options)
 
 
-async def ask_at(system: System, question: str, look: Look, **options: object) -> int:
-    """Ask there and draw the run until its end; the exit code. ``options`` are the request's. Raises HeadraceError."""
-    return await _drawn(system, look, lambda client: client.stream_raw(question, **options))
+async def ask_at(system: System, question: str, look: Look, **options: Any) -> int:
+    """Ask there and draw the run until its end; the exit code. Raises HeadraceError.
+
+    ``options`` are the request's; Any: they are JSON.
+    """
+    return await _drawn(system, look, lambda client: client.stream(question, **options))
 
 
 async def _newest(system: System) -> str:
@@ -115,10 +118,10 @@ async def resume(
         if detach:
             async with HeadraceClient(system.url) as client:
                 return _left_alone(system, await client.resume(run_id, **wishes.fields()))
-        return await _drawn(system, look, lambda client: client.resume_raw(run_id, **wishes.fields()))
+        return await _drawn(system, look, lambda client: client.resume_stream(run_id, **wishes.fields()))
 
 
-async def _drawn(system: System, look: Look, begin: Callable[[HeadraceClient], AsyncGenerator[Received, None]]) -> int:
+async def _drawn(system: System, look: Look, begin: Callable[[HeadraceClient], AsyncGenerator[RunEvent, None]]) -> int:
     """Draw the run that ``begin`` creates until its end, and say how to see it again and how to go on."""
     screen = screens.choose(json=look.json, plain=look.plain, clock=SystemClock())
     async with HeadraceClient(system.url) as client:
@@ -134,7 +137,7 @@ async def tail(run_id: str, *, url: str, after: int, look: Look) -> int:
     screen = screens.choose(json=look.json, plain=look.plain, clock=SystemClock(), after=after)
     async with HeadraceClient(url) as client:
         # A picture or a line builds on what came before, so only JSON can begin in the middle.
-        events = client.follow_raw(run_id, after if look.json else 0)
+        events = client.follow(run_id, after if look.json else 0)
         code = await show(client, events, screen, cancel_on_interrupt=False)
     _say_how_to_go_on(screen, at(url))
     return code
@@ -148,7 +151,7 @@ def _say_how_to_go_on(screen: screens.Screen, system: System) -> None:
         screen.say(system.converse.format(conversation=accepted.conversation_id))
 
 
-async def _detached(system: System, question: str, options: dict[str, object]) -> int:
+async def _detached(system: System, question: str, options: dict[str, Any]) -> int:
     async with HeadraceClient(system.url) as client:
         return _left_alone(system, await client.create(question, **options))
 

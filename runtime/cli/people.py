@@ -13,7 +13,7 @@ async def approve(run_id: str, approval: str | None, *, refuse: str | None, url:
     """Say yes, or no with a reason, to what the run asks; ``approval`` None: to the only thing it asks."""
     async with HeadraceClient(url) as client:
         asked = _the_one(await client.snapshot(run_id), approval, ("plan", "tool"))
-        said = {"approved": refuse is None, "text": refuse or ""}
+        said: dict[str, Any] = {"approved": refuse is None, "text": refuse or ""}
         await client.say(
             run_id,
             type="approve",

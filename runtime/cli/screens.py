@@ -13,7 +13,7 @@ from runtime.cli.activity import Activity
 from runtime.cli.ending import render_ending
 from runtime.cli.plain import Plain, ending_lines
 from runtime.cli.view import Size, render
-from runtime.client.cursor import Received
+from runtime.client import RunEvent
 from runtime.clock import Clock
 from runtime.events.envelope import Envelope
 from runtime.events.fold import RunState, fold
@@ -28,7 +28,7 @@ class Screen(Protocol):
 
     state: RunState
 
-    def take(self, received: Received) -> None:
+    def take(self, received: RunEvent) -> None:
         """One more event."""
         ...
 
@@ -57,7 +57,7 @@ class LiveScreen:
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop", transient=True)
         self._live.start()
 
-    def take(self, received: Received) -> None:
+    def take(self, received: RunEvent) -> None:
         if received.envelope is not None:
             self.state = fold(self.state, received.envelope)
             self._texts.apply(received.envelope)
@@ -91,7 +91,7 @@ class PlainScreen:
         self._write = write
         self._notice = notice
 
-    def take(self, received: Received) -> None:
+    def take(self, received: RunEvent) -> None:
         if received.envelope is None:
             return
         self.state = fold(self.state, received.envelope)
@@ -113,7 +113,7 @@ class PlainScreen:
 class JsonScreen(PlainScreen):
     """Every event's JSON as the server sent it, also of types unknown here; notices and errors go to stderr."""
 
-    def take(self, received: Received) -> None:
+    def take(self, received: RunEvent) -> None:
         self._write(received.line)
         envelope: Envelope | None = received.envelope
         if envelope is None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 from runtime.cli.screens import TICK_S, Screen
-from runtime.client import HeadraceClient, Received
+from runtime.client import HeadraceClient, RunEvent
 from runtime.errors import Conflict, HeadraceError
 
 COMPLETED, FAILED, CANCELLED, INTERRUPTED = 0, 1, 3, 130
@@ -46,7 +46,7 @@ async def _interruptible(screen: Screen) -> AsyncIterator[Interrupts]:
 
 
 async def show(
-    client: HeadraceClient, events: AsyncGenerator[Received, None], screen: Screen, *, cancel_on_interrupt: bool = True
+    client: HeadraceClient, events: AsyncGenerator[RunEvent, None], screen: Screen, *, cancel_on_interrupt: bool = True
 ) -> int:
     """Draw ``events`` until they end; the exit code. Raises what the stream raises."""
     async with _interruptible(screen) as interrupts:
@@ -68,7 +68,7 @@ async def show(
             screen.close()
 
 
-async def _drain(events: AsyncGenerator[Received, None], screen: Screen) -> None:
+async def _drain(events: AsyncGenerator[RunEvent, None], screen: Screen) -> None:
     async with aclosing(events):
         async for received in events:
             screen.take(received)

@@ -2,51 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
 
-import orjson
-
+from runtime.client.errors import Gap
+from runtime.client.events import RunEvent, parse_event
 from runtime.client.sse import Frame
 from runtime.errors import HeadraceError
-from runtime.events.catalog import RunCancelled, RunCompleted, RunExpired, RunFailed
-from runtime.events.codec import UnknownEvent, parse_public
-from runtime.events.envelope import Envelope
 
-
-class Gap(HeadraceError):
-    """An event's number is not the next one: the connection is given up and the missing ones asked for again."""
-
-    code = "gap"
-    retryable = True
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """One event as it arrived."""
-
-    seq: int
-    line: str
-    """The JSON exactly as the server sent it: the same for every reader."""
-    envelope: Envelope | None
-    """None when this version does not know the event's type."""
-
-    @property
-    def terminal(self) -> bool:
-        """Whether the run ended with it."""
-        known = self.envelope is not None
-        return known and isinstance(self.envelope.event, RunCompleted | RunCancelled | RunFailed | RunExpired)  # type: ignore[union-attr]
+_CURSOR = re.compile(r"([0-9]{1,15})(\.[0-9]{1,9})?")
 
 
 class Cursor:
-    """The reader's place: which event was last taken in, and how to ask for what follows."""
+    """The reader's place: which event was last taken in, and how to ask for what follows.
 
-    def __init__(self, after: int = 0) -> None:
-        self.seq = after
-        self.last_id: str | None = None
-        """``<seq>.<epoch>`` of the last complete event; None until one came."""
+    ``after`` is the number of an event, or its id, ``<seq>.<epoch>``. Raises ``ValueError`` when it is neither.
+    """
+
+    def __init__(self, after: int | str = 0) -> None:
+        match = _CURSOR.fullmatch(str(after))
+        if match is None:
+            raise ValueError(f"{after!r} is no event's number or id, such as 17 or 17.1")
+        self.seq = int(match[1])
+        self.last_id: str | None = str(after) if match[2] and self.seq else None
+        """``<seq>.<epoch>`` of the last complete event; None when only its number is known, or none came."""
         self.ended = False
 
-    def take(self, frame: Frame) -> Received | None:
+    def take(self, frame: Frame) -> RunEvent | None:
         """The event in ``frame``, or None for one that is known already or is no event of a run.
 
         Raises :class:`Gap` when events before it are missing, ``HeadraceError`` when it is no JSON of ours.
@@ -56,9 +37,12 @@ class Cursor:
             return None
         if seq != self.seq + 1:
             raise Gap(f"event {self.seq + 1} is missing: the server went on with {seq}")
-        received = Received(seq, frame.data, _envelope(frame))
-        self.seq, self.last_id, self.ended = seq, frame.id, received.terminal
-        return received
+        try:
+            event = parse_event(frame.data)
+        except ValueError as error:
+            raise HeadraceError(f"event {frame.id} is not what a Headrace server sends: {error}") from error
+        self.seq, self.last_id, self.ended = seq, frame.id, event.terminal
+        return event
 
     def headers(self) -> dict[str, str]:
         """What to send so that the server goes on after the last event."""
@@ -72,12 +56,3 @@ class Cursor:
 def _sequence(frame: Frame) -> int | None:
     digits = frame.id.partition(".")[0]
     return int(digits) if digits.isascii() and digits.isdigit() else None
-
-
-def _envelope(frame: Frame) -> Envelope | None:
-    try:
-        return parse_public(frame.data)
-    except UnknownEvent:
-        return None
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise HeadraceError(f"event {frame.id} is not what a Headrace server sends: {error!r}") from error

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import httpx2
 
-from runtime.client.cursor import Cursor, Received
-from runtime.client.problems import problem
+from runtime.client.cursor import Cursor
+from runtime.client.errors import ServerError, Unreachable, refused
+from runtime.client.events import RunEvent
 from runtime.client.reconnect import Reconnect
 from runtime.client.sse import SseDecoder
 from runtime.clock import Clock
@@ -17,13 +18,6 @@ from runtime.errors import Busy, HeadraceError
 
 RequestFor = Callable[[Cursor], httpx2.Request]
 """Gives the request that brings what follows the cursor."""
-
-
-class Unreachable(HeadraceError):
-    """Nothing answers, or the connection broke and could not be made again."""
-
-    code = "unreachable"
-    retryable = True
 
 
 def nothing_there(url: str) -> Unreachable:
@@ -43,7 +37,7 @@ class Reader:
 
     async def read(
         self, cursor: Cursor, request_for: RequestFor, on_answer: Callable[[httpx2.Response], None]
-    ) -> AsyncGenerator[Received, None]:
+    ) -> AsyncGenerator[RunEvent, None]:
         """What follows the cursor, each event once, to the run's end.
 
         Raises the caller's errors (NotFound, InvalidRequest, ...) at once, the retryable ones only when they meet the
@@ -57,12 +51,12 @@ class Reader:
                     met = True
                     on_answer(response)
                     async with aclosing(_received(response, decoder, cursor)) as events:
-                        async for received in events:
-                            yield received
+                        async for event in events:
+                            yield event
             except (httpx2.TransportError, HeadraceError) as error:
                 if _refused(error) and not met:
                     raise nothing_there(self.base_url) from error
-                if isinstance(error, HeadraceError) and not (error.retryable and met):
+                if isinstance(error, HeadraceError) and not (_passing(error) and met):
                     raise
                 cause = error  # also a POST whose answer was lost: its idempotency key makes repeating it safe
             failures = 1 if cursor.seq > before else failures + 1
@@ -82,6 +76,11 @@ class Reader:
         await self.clock.sleep(delay)
 
 
+def _passing(error: HeadraceError) -> bool:
+    """Whether it may be gone the next time: also what a proxy says while the server behind it starts anew."""
+    return error.retryable or isinstance(error, ServerError)
+
+
 def _refused(error: Exception) -> bool:
     return isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
 
@@ -93,7 +92,7 @@ async def _opened(http: httpx2.AsyncClient, request: httpx2.Request) -> AsyncIte
     try:
         kind = response.headers.get("content-type", "")
         if response.status_code not in (200, 204):
-            raise problem(response.status_code, response.headers, await response.aread())
+            raise refused(response.status_code, response.headers, await response.aread())
         if response.status_code == 200 and not kind.startswith("text/event-stream"):
             raise HeadraceError(
                 f"{request.url} answered {kind or 'no content type'}, not an event stream: no Headrace server"
@@ -103,12 +102,12 @@ async def _opened(http: httpx2.AsyncClient, request: httpx2.Request) -> AsyncIte
         await response.aclose()
 
 
-async def _received(response: httpx2.Response, decoder: SseDecoder, cursor: Cursor) -> AsyncGenerator[Received, None]:
+async def _received(response: httpx2.Response, decoder: SseDecoder, cursor: Cursor) -> AsyncGenerator[RunEvent, None]:
     if response.status_code == 204:  # finished, and read to the end
         cursor.ended = True
         return
     async for chunk in response.aiter_raw():
         for frame in decoder.feed(chunk):
-            received = cursor.take(frame)
-            if received is not None:
-                yield received
+            event = cursor.take(frame)
+            if event is not None:
+                yield event

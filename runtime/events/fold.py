@@ -5,13 +5,14 @@ Token events do not change it (``texts`` folds those), so it can be fed a log re
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, assert_never
 
 from runtime.events import catalog as ev
 from runtime.events.base import TERMINAL as TERMINAL
 from runtime.events.base import Status
 from runtime.events.envelope import Envelope
+from runtime.events.evolve import evolve
 from runtime.events.messages import Usage
 from runtime.events.plan import Plan, Todo
 from runtime.events.recovery_events import recovery_kind
@@ -20,7 +21,7 @@ from runtime.events.transcript import Transcript, advance
 StageStatus = Literal["pending", "dispatched", "running", "completed", "failed", "skipped"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StageState:
     """One todo and what became of it."""
 
@@ -44,7 +45,7 @@ class StageState:
         return self.status in ("completed", "failed", "skipped")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Approval:
     """What a person was asked, and the answer."""
 
@@ -65,7 +66,7 @@ class Said:
     """None: it is for every stage from then on."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AgentState:
     """A planning agent."""
 
@@ -76,7 +77,7 @@ class AgentState:
     transcript: Transcript = field(default_factory=Transcript)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunState:
     """Everything a run's log says, tokens left out."""
 
@@ -160,7 +161,7 @@ class RunState:
 
 def fold(state: RunState, envelope: Envelope) -> RunState:
     """The state after one more event."""
-    state = replace(
+    state = evolve(
         state,
         run_id=envelope.run_id,
         last_seq=envelope.seq,
@@ -182,43 +183,43 @@ def _apply(state: RunState, envelope: Envelope) -> RunState:  # one thought: a t
     event = envelope.event
     match event:
         case ev.RunAccepted():
-            return replace(state, accepted=event, accepted_at=envelope.at, title=event.title)
+            return evolve(state, accepted=event, accepted_at=envelope.at, title=event.title)
         case ev.RunStarted():
             paused = state.paused_s + (max(0.0, envelope.at - state.paused_at) if state.paused_at is not None else 0.0)
-            state = replace(state, paused_s=paused, paused_at=None)
-            return replace(state, status="running", models=event.models, waiting_for=None, started_epoch=event.epoch)
+            state = evolve(state, paused_s=paused, paused_at=None)
+            return evolve(state, status="running", models=event.models, waiting_for=None, started_epoch=event.epoch)
         case ev.RunWaiting():
             paused_at = envelope.at if event.approvals else None
-            return replace(state, status="waiting", waiting_for=event.reason, paused_at=paused_at)
+            return evolve(state, status="waiting", waiting_for=event.reason, paused_at=paused_at)
         case ev.RunCompleted():
-            return replace(state, status="completed", end=event)
+            return evolve(state, status="completed", end=event)
         case ev.RunFailed():
-            return replace(state, status="failed", end=event)
+            return evolve(state, status="failed", end=event)
         case ev.RunCancelled():
-            return replace(state, status="cancelled", end=event)
+            return evolve(state, status="cancelled", end=event)
         case ev.RunExpired():
-            return replace(state, status="expired", end=event)
+            return evolve(state, status="expired", end=event)
         case ev.RunCancelRequested():
-            return replace(state, cancel_requested=event.by)
+            return evolve(state, cancel_requested=event.by)
         case ev.AgentStarted():
             known = state.agents.get(envelope.agent or "", AgentState())
-            return _agent(state, envelope, replace(known, status="running", model=event.model))
+            return _agent(state, envelope, evolve(known, status="running", model=event.model))
         case ev.AgentCompleted():
             known = state.agents.get(envelope.agent or "", AgentState())
-            return _agent(state, envelope, replace(known, status="completed", ms=event.ms))
+            return _agent(state, envelope, evolve(known, status="completed", ms=event.ms))
         case ev.AgentFailed():
             known = state.agents.get(envelope.agent or "", AgentState())
-            return _agent(state, envelope, replace(known, status="failed", ms=event.ms, message=event.message))
+            return _agent(state, envelope, evolve(known, status="failed", ms=event.ms, message=event.message))
         case ev.TitleSet():
-            return replace(state, title=event.title)
+            return evolve(state, title=event.title)
         case ev.GuardrailVerdict():
-            return replace(state, verdict=event)
+            return evolve(state, verdict=event)
         case ev.PlanCommitted():
             return _planned(state, event.plan)
         case ev.PlanRevised():
-            return replace(_planned(state, event.plan), revisions=state.revisions + 1)
+            return evolve(_planned(state, event.plan), revisions=state.revisions + 1)
         case ev.StageDispatched() if envelope.stage is None:
-            return replace(state, planning_dispatch=event.dispatch)
+            return evolve(state, planning_dispatch=event.dispatch)
         case ev.StageDispatched():
             return _with_stage(state, envelope, status="dispatched", dispatch=event.dispatch)
         case ev.StageStarted():
@@ -235,9 +236,9 @@ def _apply(state: RunState, envelope: Envelope) -> RunState:  # one thought: a t
             citations = state.stages[envelope.stage].citations if envelope.stage in state.stages else ()
             return _with_stage(state, envelope, citations=(*citations, event))
         case ev.TurnCompleted():
-            return replace(state, usage=state.usage.plus(event.usage))
+            return evolve(state, usage=state.usage.plus(event.usage))
         case ev.ToolCalled():
-            return replace(state, tool_calls=state.tool_calls + 1)
+            return evolve(state, tool_calls=state.tool_calls + 1)
         case (
             ev.RecoveryRetrying()
             | ev.RecoveryFellBack()
@@ -248,11 +249,11 @@ def _apply(state: RunState, envelope: Envelope) -> RunState:  # one thought: a t
             return _recovered(state, envelope, recovery_kind(event))
         case ev.ApprovalRequested():
             asked = Approval(event, envelope.stage, envelope.call)
-            return replace(state, approvals={**state.approvals, event.approval: asked})
+            return evolve(state, approvals={**state.approvals, event.approval: asked})
         case ev.ApprovalGiven():
             return _answered(state, event)
         case ev.InputReceived():
-            return replace(state, said=(*state.said, Said(event, envelope.stage)))
+            return evolve(state, said=(*state.said, Said(event, envelope.stage)))
         case (
             ev.InputDelivered()
             | ev.TurnStarted()
@@ -274,8 +275,8 @@ def _apply(state: RunState, envelope: Envelope) -> RunState:  # one thought: a t
 
 def _planned(state: RunState, plan: Plan) -> RunState:
     """The state with that plan; stages that it keeps stand where they stood."""
-    stages = {todo.id: replace(_stage(state, todo.id, todo), todo=todo) for todo in plan.todos}
-    return replace(state, plan=plan, stages=stages)
+    stages = {todo.id: evolve(_stage(state, todo.id, todo), todo=todo) for todo in plan.todos}
+    return evolve(state, plan=plan, stages=stages)
 
 
 def _answered(state: RunState, given: ev.ApprovalGiven) -> RunState:
@@ -283,7 +284,7 @@ def _answered(state: RunState, given: ev.ApprovalGiven) -> RunState:
     asked = state.approvals.get(given.approval)
     if asked is None or asked.given is not None or asked.requested.arguments_hash != given.arguments_hash:
         return state
-    return replace(state, approvals={**state.approvals, given.approval: replace(asked, given=given)})
+    return evolve(state, approvals={**state.approvals, given.approval: evolve(asked, given=given)})
 
 
 def _conversation(state: RunState, envelope: Envelope) -> RunState:
@@ -294,7 +295,7 @@ def _conversation(state: RunState, envelope: Envelope) -> RunState:
     if envelope.stage is None and envelope.agent in state.agents:
         agent = state.agents[envelope.agent]
         after = advance(agent.transcript, envelope.event, envelope.turn, envelope.attempt)
-        return state if after is agent.transcript else _agent(state, envelope, replace(agent, transcript=after))
+        return state if after is agent.transcript else _agent(state, envelope, evolve(agent, transcript=after))
     return state
 
 
@@ -305,16 +306,16 @@ def _stage(state: RunState, stage: str, todo: Todo) -> StageState:
 def _with_stage(state: RunState, envelope: Envelope, **changes: object) -> RunState:
     if envelope.stage is None or envelope.stage not in state.stages:
         return state
-    stage = replace(state.stages[envelope.stage], **changes)  # type: ignore[arg-type]  # the fields are named above
-    return replace(state, stages={**state.stages, envelope.stage: stage})
+    stage = evolve(state.stages[envelope.stage], **changes)
+    return evolve(state, stages={**state.stages, envelope.stage: stage})
 
 
 def _agent(state: RunState, envelope: Envelope, agent: AgentState) -> RunState:
-    return replace(state, agents={**state.agents, envelope.agent or "": agent})
+    return evolve(state, agents={**state.agents, envelope.agent or "": agent})
 
 
 def _recovered(state: RunState, envelope: Envelope, kind: str) -> RunState:
     if envelope.stage in state.stages:
         known = state.stages[envelope.stage].recoveries
         state = _with_stage(state, envelope, recoveries={**known, kind: known.get(kind, 0) + 1})
-    return replace(state, recoveries={**state.recoveries, kind: state.recoveries.get(kind, 0) + 1})
+    return evolve(state, recoveries={**state.recoveries, kind: state.recoveries.get(kind, 0) + 1})

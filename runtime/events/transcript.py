@@ -7,7 +7,7 @@ takeover and one read back tomorrow are the same by construction.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from runtime.events import compaction
 from runtime.events.calls import call_key
@@ -30,6 +30,7 @@ from runtime.events.catalog import (
     TurnStarted,
     TurnSuperseded,
 )
+from runtime.events.evolve import evolve
 from runtime.events.messages import (
     ContentBlock,
     Conversation,
@@ -46,7 +47,7 @@ from runtime.events.notes import LAST_ANSWER_NOTE, LIMIT_NOTE, repair_note, said
 from runtime.events.tool_events import Taint
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Transcript:
     """A conversation after its first user message, and where its agent stands in it."""
 
@@ -202,11 +203,11 @@ def advance(
         return transcript if after is None or after is child else with_child(transcript, key, after)
     match event:
         case TurnStarted(reserved_cost_usd=reserved):
-            return replace(transcript, turn=turn or 0, attempt=attempt or 0, open=True, reserved_usd=reserved)
+            return evolve(transcript, turn=turn or 0, attempt=attempt or 0, open=True, reserved_usd=reserved)
         case TurnSuperseded() | TurnFailed():
-            return replace(transcript, open=False, reserved_usd=0.0)
+            return evolve(transcript, open=False, reserved_usd=0.0)
         case TurnCompleted(content=content, usage=usage, purpose="summary"):
-            return replace(
+            return evolve(
                 transcript,
                 open=False,
                 reserved_usd=0.0,
@@ -216,7 +217,7 @@ def advance(
             )
         case TurnCompleted(content=content, stop_reason=stop_reason, usage=usage):
             done = (*transcript.messages(), Message(role="assistant", content=content))
-            return replace(
+            return evolve(
                 transcript,
                 done=done,
                 results=(),
@@ -244,21 +245,21 @@ def advance(
         case ToolArgumentsInvalid(call_id=call_id, message=message):
             return _invalid(transcript, call_id, message)
         case ApprovalRequested(call_id=str()):
-            return replace(transcript, asked=(*transcript.asked, event))
+            return evolve(transcript, asked=(*transcript.asked, event))
         case ApprovalGiven():
-            return replace(transcript, answers=(*transcript.answers, event))
+            return evolve(transcript, answers=(*transcript.answers, event))
         case InputDelivered(input=name, text=text):
             notes = (*transcript.notes, said_note(text))
-            return replace(transcript, notes=notes, delivered=transcript.delivered | {name})
+            return evolve(transcript, notes=notes, delivered=transcript.delivered | {name})
         case RecoveryResumed(reason="tool_call_limit"):
-            return replace(transcript, notes=(*transcript.notes, LIMIT_NOTE), resumes=transcript.resumes + 1)
+            return evolve(transcript, notes=(*transcript.notes, LIMIT_NOTE), resumes=transcript.resumes + 1)
         case RecoveryRetrying(failure="output_invalid", message=message):
-            return replace(transcript, notes=(*transcript.notes, repair_note(message)), repairs=transcript.repairs + 1)
+            return evolve(transcript, notes=(*transcript.notes, repair_note(message)), repairs=transcript.repairs + 1)
         case RecoveryRetrying(failure="tool_call_limit"):
-            return replace(transcript, notes=(*transcript.notes, LAST_ANSWER_NOTE))
+            return evolve(transcript, notes=(*transcript.notes, LAST_ANSWER_NOTE))
         case RecoveryToolSwitchedOff(name=name, failures=failures):
             notes = (*transcript.notes, switched_off_note(name, failures))
-            return replace(transcript, notes=notes, switched_off=transcript.switched_off | {name})
+            return evolve(transcript, notes=notes, switched_off=transcript.switched_off | {name})
         case StageFailed(decision="retry"):
             return transcript.restarted()
         case _:
@@ -296,7 +297,7 @@ def from_conversation(
 
 def with_child(transcript: Transcript, key: str, child: Transcript) -> Transcript:
     """The transcript with the conversation of the delegate of that call as it is now."""
-    return replace(transcript, children={**transcript.children, key: child})
+    return evolve(transcript, children={**transcript.children, key: child})
 
 
 def _brought_in(content: tuple[ContentBlock, ...]) -> Taint:
@@ -306,7 +307,7 @@ def _brought_in(content: tuple[ContentBlock, ...]) -> Taint:
 
 def _called(transcript: Transcript, event: ToolCalled) -> Transcript:
     call_id = event.call_id
-    after = replace(
+    after = evolve(
         transcript,
         called=transcript.called | {call_id},
         effects=transcript.effects if event.kind == "read" else transcript.effects | {call_id},
@@ -327,7 +328,7 @@ def _compacted(transcript: Transcript, shorten: int, summarise: int) -> Transcri
     if summarise:
         done = compaction.summarised(done, summarise, transcript.summary)
     done = compaction.shortened(done, shorten)
-    return replace(transcript, done=done, results=results, stop_reason=stop_reason, summary="")
+    return evolve(transcript, done=done, results=results, stop_reason=stop_reason, summary="")
 
 
 def _ran(transcript: Transcript, call_id: str, name: str, result: str, is_error: bool) -> Transcript:
@@ -336,20 +337,20 @@ def _ran(transcript: Transcript, call_id: str, name: str, result: str, is_error:
     if after is transcript or call_id not in transcript.called:
         return after
     others = tuple((tool, times) for tool, times in transcript.failing if tool != name)
-    return replace(after, failing=(*others, (name, transcript.failures(name) + 1)) if is_error else others)
+    return evolve(after, failing=(*others, (name, transcript.failures(name) + 1)) if is_error else others)
 
 
 def _answered(transcript: Transcript, call_id: str, result: str, is_error: bool) -> Transcript:
     if any(known.tool_use_id == call_id for known in transcript.results):
         return transcript
     block = ToolResultBlock(tool_use_id=call_id, content=result, is_error=is_error)
-    answered = replace(transcript, results=(*transcript.results, block))
+    answered = evolve(transcript, results=(*transcript.results, block))
     key = transcript.child_key(call_id)
     if (child := transcript.children.get(key)) is None:
         return answered
     others = {name: other for name, other in transcript.children.items() if name != key}
     usage, taint = transcript.usage.plus(child.spent()), transcript.taint | child.met()
-    return replace(answered, children=others, usage=usage, taint=taint)
+    return evolve(answered, children=others, usage=usage, taint=taint)
 
 
 def _invalid(transcript: Transcript, call_id: str, message: str) -> Transcript:
@@ -357,4 +358,4 @@ def _invalid(transcript: Transcript, call_id: str, message: str) -> Transcript:
     if any(use.id == call_id for use in transcript.uses()):
         return _answered(transcript, call_id, words, True)
     # The call was never part of the canonical message (its JSON was cut): the model is told in words.
-    return replace(transcript, notes=(*transcript.notes, words))
+    return evolve(transcript, notes=(*transcript.notes, words))

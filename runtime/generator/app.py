@@ -92,10 +92,9 @@ def build_app(
     operations = (*_run_operations(runs), *conversations, *listing, *statistics, *system)
     document = orjson.dumps(openapi((*operations, *_document_operations(b""))))
     operations = (*operations, *_document_operations(document))
-    table = by_path(operations).items()
     app = Starlette(
         routes=[
-            *(Route(path, Resource(methods, authenticate)) for path, methods in table),
+            *(Route(path, Resource(methods, authenticate)) for path, methods in by_path(operations).items()),
             *_assets(built, authenticate),
         ],
         middleware=[

@@ -15,27 +15,27 @@ from runtime import failpoints
 from runtime.clock import Clock
 from runtime.config import Settings
 from runtime.errors import Busy, Conflict, NotFound, StoreUnavailable
-from runtime.events.codec import UnknownEvent, encode, public_json
+from runtime.events.codec import UnknownEvent, public_json
 from runtime.events.envelope import Stored
 from runtime.generator.accept import JSON, SSE, choose
-from runtime.generator.admission import admit, documents_folder, idempotency_key
+from runtime.generator.admission import idempotency_key
+from runtime.generator.asking import ask, require_room, tell
 from runtime.generator.body import parse_json, read_body, validate
 from runtime.generator.contract import CancelAccepted, InputAccepted, RunAcceptedBody, RunList, RunSummary
 from runtime.generator.directory import Directories, Directory
 from runtime.generator.door import Door
-from runtime.generator.following import FIRST, look_back
 from runtime.generator.principal import principal_of
-from runtime.generator.problems import Refusal, retry_after
+from runtime.generator.problems import Refusal
 from runtime.generator.query import limit_of
 from runtime.generator.requests import CreateRun, PersonInput, ResumeRun
 from runtime.generator.respond import NO_STORE, as_json
 from runtime.generator.resume import fork
-from runtime.generator.say import name_of, saying, stands
+from runtime.generator.say import name_of
 from runtime.generator.snapshot import links_of, read_state, snapshot_of
 from runtime.generator.sse import Cursor, check_cursor, cursor_of, read_cursor
-from runtime.generator.stream import EventStream, OpenStreams
+from runtime.generator.stream import EventStream, Native, OpenStreams
 from runtime.ids import IdSource, is_run_id
-from runtime.log.log import TERMINAL_TYPES, NewRun, Run
+from runtime.log.log import TERMINAL_TYPES, Run
 from runtime.stream.view import View
 from runtime.telemetry import logger
 
@@ -43,11 +43,6 @@ MAX_PAGE = 1000
 """Events in one JSON page."""
 MAX_LIST = 200
 """Runs in one list."""
-STREAM_RETRY_S = 5.0
-"""``Retry-After`` when too many streams are open; the same as ``sse.COME_BACK``."""
-
-LOOK_BACKS = 3
-"""How often a conversation is looked at whose runs come and end in the meantime."""
 
 Team = Callable[[], Collection[str]]
 """Gives the names of the agents a plan may name; may import users' modules, so it is called off the event loop."""
@@ -85,30 +80,18 @@ class RunRoutes:
         raw = await read_body(request, max_bytes=self._settings.max_body_bytes)
         body = validate(CreateRun, parse_json(raw))
         if streaming:
-            self._require_room()
-        tenant_id = principal_of(request).tenant_id
-        run_id, conversation_id = self._new_id(), body.conversation_id or self._new_id()
-        for left in reversed(range(LOOK_BACKS)):
-            before = await look_back(self._door, tenant_id, conversation_id) if body.conversation_id else FIRST
-            asked = body.documents or before.documents
-            new = admit(
-                body,
-                before,
-                tenant_id=tenant_id,
-                run_id=run_id,
-                conversation_id=conversation_id,
-                now=self._clock.now(),
-                documents=await asyncio.to_thread(documents_folder, asked, self._settings),
-                default="cancel" if streaming else "continue",
-                key=key,
-                day_budget_usd=self._settings.tenant_daily_budget_usd,
-            )
-            try:
-                return await self._begin(new, streaming, 202)
-            except Conflict as error:
-                if error.reason != "conversation_moved" or not left:
-                    raise
-        raise AssertionError("unreachable: the last look returned or raised")
+            require_room(self._streams)
+        run = await ask(
+            self._door,
+            self._settings,
+            body,
+            clock=self._clock,
+            new_id=self._new_id,
+            tenant_id=principal_of(request).tenant_id,
+            key=key,
+            default="cancel" if streaming else "continue",
+        )
+        return await self._answered(run, streaming, 202)
 
     async def resume(self, request: Request) -> ASGIApp:
         """``POST /v1/runs/{run_id}/resume``: a new run that goes on from an ended one; the stream, or 201."""
@@ -119,7 +102,7 @@ class RunRoutes:
         if not run.terminal:
             raise Conflict("The run is not over; cancel it first, or follow it.", "run_unfinished")
         if streaming:
-            self._require_room()
+            require_room(self._streams)
         try:
             state, _ = await read_state(self._door, run.run_id, strict=True)
         except UnknownEvent as error:
@@ -136,7 +119,8 @@ class RunRoutes:
             key=key,
             day_budget_usd=self._settings.tenant_daily_budget_usd,
         )
-        return await self._begin(new, streaming, 201, resumed_from=run.run_id)
+        created = await self._door.create(new)
+        return await self._answered(created.run, streaming, 201, resumed_from=run.run_id)
 
     async def list(self, request: Request) -> ASGIApp:
         """``GET /v1/runs``: the newest first."""
@@ -182,13 +166,9 @@ class RunRoutes:
         run = await self._run(request)
         body = validate(PersonInput, parse_json(await read_body(request, max_bytes=self._settings.max_body_bytes)))
         agents = await asyncio.to_thread(self._team)
-        state, _ = await read_state(self._door, run.run_id)
-        said = saying(state, body, agents=agents, name=name_of(key, self._new_id()))
-        record = encode(said.draft, run.run_id, self._clock.now())
-        if not await self._door.say(run.run_id, said.name, record):
-            state, _ = await read_state(self._door, run.run_id)
-            if not stands(state, said):
-                raise Conflict("Something else was said under this name already.", "already_answered")
+        said = await tell(
+            self._door, run.run_id, body, clock=self._clock, agents=agents, name=name_of(key, self._new_id())
+        )
         return as_json(InputAccepted(run_id=run.run_id, name=said.name, links=links_of(run.run_id)), 202)
 
     async def _run(self, request: Request) -> Run:
@@ -206,14 +186,8 @@ class RunRoutes:
             return ResumeRun()
         return validate(ResumeRun, parse_json(await read_body(request, max_bytes=self._settings.max_body_bytes)))
 
-    def _require_room(self) -> None:
-        if self._streams.full:
-            detail = "Too many streams are open; try again, or ask without 'Accept: text/event-stream'."
-            raise Refusal(429, "too_many_streams", detail, headers=retry_after(STREAM_RETRY_S))
-
-    async def _begin(self, new: NewRun, streaming: bool, status: int, *, resumed_from: str | None = None) -> ASGIApp:
-        """Create the run, or meet the one its key names; its stream, or the run with ``status``."""
-        run = (await self._door.create(new)).run
+    async def _answered(self, run: Run, streaming: bool, status: int, *, resumed_from: str | None = None) -> ASGIApp:
+        """The stream of a run that was created or met, or the run with ``status``."""
         failpoints.hit("accept.replying")
         headers = {"Location": links_of(run.run_id).self, "X-Run-Id": run.run_id}
         if streaming:
@@ -238,7 +212,7 @@ class RunRoutes:
 
     async def _stream(self, run_id: str, after: int, headers: dict[str, str] | None = None) -> EventStream:
         follow = functools.partial(self._door.follow, run_id, after=after, idle_s=self._settings.heartbeat_s)
-        return EventStream(follow, streams=self._streams, headers=headers, view=await self._viewed())
+        return EventStream(follow, streams=self._streams, headers=headers, framing=Native(await self._viewed()))
 
 
 def _page_json(events: list[Stored], cursor: Cursor, view: View) -> bytes:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from typing import Protocol
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -62,10 +63,60 @@ class OpenStreams:
         pump.add_done_callback(self._pumps.discard)
 
 
-class EventStream:
-    """An ASGI response: headers and ``OPENING`` at once, then what ``follow`` gives, batch by batch.
+class Framing(Protocol):
+    """How one reader is told what happens: the bytes of a protocol. One for each stream, since it may remember."""
 
-    ``follow`` None: only say ``retry: 5000`` and end. Raises what broke the stream, after its headers are out.
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Of the response."""
+        ...
+
+    @property
+    def opening(self) -> bytes:
+        """The first bytes, before any event."""
+        ...
+
+    @property
+    def over(self) -> bool:
+        """True when the reader has been told all, though the run may go on: the stream is ended."""
+        ...
+
+    def bytes_of(self, batch: list[Stored] | None) -> bytes:
+        """A batch of ``Door.follow``: events, nothing (a silence), or None (the store is away)."""
+        ...
+
+    def farewell(self, error: Busy | StoreUnavailable | None) -> bytes:
+        """The last bytes when it cannot be followed any more; None: not even begun."""
+        ...
+
+
+class Native:
+    """The native stream: each event a frame with its cursor, see ``sse``."""
+
+    headers: Mapping[str, str] = HEADERS
+    opening = OPENING
+    over = False
+
+    def __init__(self, view: View | None = None) -> None:
+        self._view = view or View()
+
+    def bytes_of(self, batch: list[Stored] | None) -> bytes:
+        """Frames; a comment for silence, another while the store is away."""
+        if batch is None:
+            return STORE_UNAVAILABLE
+        if not self._view.open:
+            batch = list(map(self._view.shown, batch))
+        return b"".join(map(frame, batch)) if batch else HEARTBEAT
+
+    def farewell(self, error: Busy | StoreUnavailable | None) -> bytes:
+        """Come back later: an ``EventSource`` does."""
+        return STORE_UNAVAILABLE + COME_BACK if isinstance(error, StoreUnavailable) else COME_BACK
+
+
+class EventStream:
+    """An ASGI response: headers and opening at once, then what ``follow`` gives, batch by batch, as ``framing`` has it.
+
+    ``follow`` None: only say farewell and end. Raises what broke the stream, after its headers are out.
     """
 
     def __init__(
@@ -74,13 +125,13 @@ class EventStream:
         *,
         streams: OpenStreams,
         headers: Mapping[str, str] | None = None,
-        view: View | None = None,
+        framing: Framing | None = None,
         send_deadline_s: float = SEND_DEADLINE_S,
     ) -> None:
         self._follow = follow
         self._streams = streams
-        self._view = view or View()
-        self._headers = {**HEADERS, **(headers or {})}
+        self._framing: Framing = framing or Native()
+        self._headers = {**self._framing.headers, **(headers or {})}
         self._send_deadline_s = send_deadline_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,8 +153,8 @@ class EventStream:
 
     async def _pump(self, send: Send) -> None:
         await self._start(send)
-        await self._send(send, OPENING)
-        farewell = COME_BACK if self._follow is None else await self._relay(self._follow, send)
+        await self._send(send, self._framing.opening)
+        farewell = self._framing.farewell(None) if self._follow is None else await self._relay(self._follow, send)
         if farewell:
             await self._send(send, farewell)
         await self._send(send, b"", more=False)
@@ -115,11 +166,11 @@ class EventStream:
                 async for batch in batches:
                     if batch and batch[-1].type in TERMINAL_TYPES:
                         failpoints.hit("run.shown")
-                    await self._send(send, _bytes_of(batch, self._view))
-        except Busy:
-            return COME_BACK
-        except StoreUnavailable:
-            return STORE_UNAVAILABLE + COME_BACK
+                    await self._send(send, self._framing.bytes_of(batch))
+                    if self._framing.over:
+                        break
+        except (Busy, StoreUnavailable) as error:
+            return self._framing.farewell(error)
         return b""
 
     async def _start(self, send: Send) -> None:
@@ -135,15 +186,6 @@ class EventStream:
                 await send(message)
         except TimeoutError as error:
             raise ReaderTooSlow(f"nothing was read for {self._send_deadline_s:g} s") from error
-
-
-def _bytes_of(batch: list[Stored] | None, view: View) -> bytes:
-    """A batch on the wire; a comment for silence, another while the store is away."""
-    if batch is None:
-        return STORE_UNAVAILABLE
-    if not view.open:
-        batch = list(map(view.shown, batch))
-    return b"".join(map(frame, batch)) if batch else HEARTBEAT
 
 
 async def _gone(receive: Receive) -> None:

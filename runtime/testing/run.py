@@ -93,7 +93,7 @@ async def _life(
     clock: _MovedClock,
     models: StandIn | None,
     log: DoomedLog,
-    asked: tuple[str, dict[str, object]] | None,
+    asked: tuple[str, dict[str, Any]] | None,
 ) -> None:
     """A process: it is started, perhaps asked, and stopped in order after the run's end, if it lives so long."""
     async with in_process(settings, clock, stand_in=models, log=log.as_log()) as system:

@@ -9,7 +9,7 @@ import pytest
 
 from runtime.client import HeadraceClient
 from runtime.client.cursor import Cursor
-from runtime.client.reader import Unreachable
+from runtime.client.errors import Unreachable
 from runtime.client.reconnect import Reconnect
 from runtime.client.sse import Frame
 from runtime.clock import ManualClock
@@ -27,7 +27,7 @@ def client_of(server: RawServer, **options: object) -> HeadraceClient:
 async def test_a_stream_cut_at_random_bytes_is_read_exactly_once(seed: int, orderly: bool) -> None:
     server = RawServer(long_log(), cut=random_cuts(seed, 25, 2600), orderly=orderly)
     async with serving(server), client_of(server, reconnect=Reconnect(attempts=30)) as client:
-        lines = [received.line async for received in client.stream_raw("q", documents="/docs")]
+        lines = [received.line async for received in client.stream("q", documents="/docs")]
     assert [line.encode() for line in lines] == [public_json(event) for event in server.log]
     assert server.posts[0] == {"input": "q", "documents": "/docs"}
     assert len(server.resumed_at) >= 20
@@ -89,7 +89,7 @@ async def test_refused_connection_names_the_remedy() -> None:
 async def test_problems_become_our_errors(status: int, expected: type[HeadraceError]) -> None:
     server = RawServer(long_log(1), refuse=(status, {"detail": "because", "code": "conversation_busy"}))
     async with serving(server), client_of(server) as client:
-        for call in (client.create("q"), anext(client.stream_raw("q"))):
+        for call in (client.create("q"), anext(client.stream("q"))):
             with pytest.raises(expected) as caught:
                 await call
             assert caught.value.message == "because"
@@ -116,7 +116,7 @@ async def test_a_resume_is_sent_with_a_key_and_only_what_was_wished() -> None:
 async def test_a_resumed_stream_that_is_cut_meets_the_same_run_again() -> None:
     server = RawServer(long_log(), cut=random_cuts(7, 25, 2600))
     async with serving(server), client_of(server, reconnect=Reconnect(attempts=30)) as client:
-        lines = [received.line async for received in client.resume_raw(RUN_ID, from_stage="s")]
+        lines = [received.line async for received in client.resume_stream(RUN_ID, from_stage="s")]
     assert [line.encode() for line in lines] == [public_json(event) for event in server.log]
     assert set(server.paths) == {f"/v1/runs/{RUN_ID}/resume"}
     assert server.posts[0] == {"from_stage": "s"}
@@ -127,7 +127,7 @@ async def test_a_resumed_stream_that_is_cut_meets_the_same_run_again() -> None:
 async def test_a_run_that_cannot_be_resumed_is_a_conflict_with_its_reason(reason: str) -> None:
     server = RawServer(long_log(1), refuse=(409, {"detail": "because", "code": reason}))
     async with serving(server), client_of(server) as client:
-        for call in (client.resume(RUN_ID), anext(client.resume_raw(RUN_ID))):
+        for call in (client.resume(RUN_ID), anext(client.resume_stream(RUN_ID))):
             with pytest.raises(Conflict, match="because") as caught:
                 await call
             assert caught.value.reason == reason

@@ -208,9 +208,11 @@ class Simulation:
 
     async def _talk(self, run_id: str) -> None:
         """A person who answers whatever is asked, sooner or later, and says something now and then, through any outage."""
+        state = RunState()
         for number in count():
             await self.clock.sleep(self.chance.choice([1.0, 4.0, 15.0]))
-            state = fold_all([decode(stored) for stored in self.rig.truth._events.get(run_id, ())])
+            news = self.rig.truth._events.get(run_id, ())[state.last_seq :]
+            state = fold_all([decode(stored) for stored in news], state)
             body = self._something_to_say(state)
             if state.terminal or body is None:
                 continue

@@ -1,0 +1,91 @@
+"""What every protocol does through the door: ask for a run, say something to one, refuse a stream there is no room for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import Final
+
+from runtime.clock import Clock
+from runtime.config import Settings
+from runtime.errors import Conflict
+from runtime.events.codec import encode
+from runtime.generator.admission import admit, documents_folder
+from runtime.generator.contract import OnDisconnect
+from runtime.generator.door import Door
+from runtime.generator.following import FIRST, look_back
+from runtime.generator.problems import Refusal, retry_after
+from runtime.generator.requests import CreateRun, PersonInput
+from runtime.generator.say import Saying, saying, stands
+from runtime.generator.snapshot import read_state
+from runtime.generator.stream import OpenStreams
+from runtime.ids import IdSource
+from runtime.log.log import Run
+
+LOOK_BACKS: Final = 3
+"""How often a conversation is looked at whose runs come and end in the meantime."""
+STREAM_RETRY_S: Final = 5.0
+"""``Retry-After`` when too many streams are open; the same as ``sse.COME_BACK``."""
+
+
+async def ask(
+    door: Door,
+    settings: Settings,
+    body: CreateRun,
+    *,
+    clock: Clock,
+    new_id: IdSource,
+    tenant_id: str,
+    key: str | None,
+    default: OnDisconnect,
+) -> Run:
+    """The run ``body`` asks for: a new one, or the one its idempotency ``key`` names.
+
+    ``default`` is its ``on_disconnect``. Raises ``Refusal`` 422, ``Conflict`` (``conversation_busy``, ``conversation_deleted``,
+    ``conversation_moved``), and what ``Door.create`` raises.
+    """
+    run_id, conversation_id = new_id(), body.conversation_id or new_id()
+    for left in reversed(range(LOOK_BACKS)):
+        before = await look_back(door, tenant_id, conversation_id) if body.conversation_id else FIRST
+        asked = body.documents or before.documents
+        new = admit(
+            body,
+            before,
+            tenant_id=tenant_id,
+            run_id=run_id,
+            conversation_id=conversation_id,
+            now=clock.now(),
+            documents=await asyncio.to_thread(documents_folder, asked, settings),
+            default=default,
+            key=key,
+            day_budget_usd=settings.tenant_daily_budget_usd,
+        )
+        try:
+            return (await door.create(new)).run
+        except Conflict as error:
+            if error.reason != "conversation_moved" or not left:
+                raise
+    raise AssertionError("unreachable: the last look returned or raised")
+
+
+async def tell(
+    door: Door, run_id: str, body: PersonInput, *, clock: Clock, agents: Collection[str], name: str
+) -> Saying:
+    """Record what a person says to a run; ``name`` is for what is said unasked. Saying it again changes nothing.
+
+    Raises what ``saying`` raises, and ``Conflict`` (``already_answered``) when something else stands in its place.
+    """
+    state, _ = await read_state(door, run_id)
+    said = saying(state, body, agents=agents, name=name)
+    if not await door.say(run_id, said.name, encode(said.draft, run_id, clock.now())):
+        state, _ = await read_state(door, run_id)
+        if not stands(state, said):
+            raise Conflict("Something else was said under this name already.", "already_answered")
+    return said
+
+
+def require_room(streams: OpenStreams) -> None:
+    """Raises ``Refusal`` 429 when no more streams may be opened."""
+    if streams.full:
+        detail = "Too many streams are open; try again, or ask without 'Accept: text/event-stream'."
+        raise Refusal(429, "too_many_streams", detail, headers=retry_after(STREAM_RETRY_S))
