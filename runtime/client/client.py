@@ -210,8 +210,8 @@ class HeadraceClient:
     # Conversations, agents, tools.
 
     async def statistics(self, *, hours: int = 24) -> dict[str, Any]:
-        """The report on the runs of the last ``hours``, 1 to 168. Raises InvalidRequest, HeadraceError."""
-        return await self._json("GET", "/v1/statistics", params={"hours": hours})
+        """The report on the runs of the last ``hours``, 1 to 168."""
+        return await self._calls.json("GET", "/v1/statistics", params={"hours": hours})
 
     async def conversations(self, *, limit: int = 20, before: str | None = None) -> dict[str, Any]:
         """A page of ``conversations``, those with the newest runs first; its ``next_before`` is ``before`` of the next."""
