@@ -49,6 +49,7 @@ class _Stage:
 class _Call:
     facts: CallFacts
     started_at: float
+    reserved_usd: float
 
 
 class Folding:
@@ -155,7 +156,11 @@ class Folding:
                 assert_never(event)
 
     def _end(self, state: Status, at: float) -> None:
+        """The run is over. What is still held back for a call counts as spent, as in the store's books."""
         self._awake(at)
+        for call in self._calls.values():
+            if call.facts.end == "open":
+                self._withdraw(call, "withdrawn", f"run_{state}", call.reserved_usd)
         self._run = replace(self._run, state=state, ended_at=at)
 
     def _awake(self, at: float) -> None:
@@ -191,7 +196,9 @@ class Folding:
     ) -> None:
         place = (envelope.stage, envelope.agent, envelope.turn, envelope.attempt, envelope.call)
         if isinstance(event, ev.TurnStarted):
-            self._calls[place] = _Call(CallFacts(event.model, envelope.agent or NOBODY, "open"), envelope.at)
+            self._calls[place] = _Call(
+                CallFacts(event.model, envelope.agent or NOBODY, "open"), envelope.at, event.reserved_cost_usd
+            )
             return
         if place not in self._calls:  # its beginning is not in this log: an older one may lack it
             return
