@@ -68,10 +68,8 @@ function Whole({ report }: { report: Report }) {
         </div>
         <OutcomeChart report={report} />
       </section>
-      <div className="operations-grid">
-        <div className="wide">
-          <UnderWay report={report} />
-        </div>
+      <UnderWay report={report} />
+      <div className="operations-columns">
         <Errors report={report} />
         <Recovery report={report} />
         <Durations report={report} />
@@ -81,10 +79,8 @@ function Whole({ report }: { report: Report }) {
         <Tenants report={report} />
         <Days report={report} />
         <Conversations report={report} />
-        <div className="wide">
-          <Newest at={report.at} />
-        </div>
       </div>
+      <Newest at={report.at} />
     </>
   );
 }
