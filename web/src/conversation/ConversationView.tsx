@@ -70,32 +70,31 @@ function Talk({ id, run, onChange }: { id: string; run: string | null; onChange:
     onChange();
   }, [again, onChange]);
   const runs = value?.runs ?? [];
-  const missing = run !== null && !runs.some((known) => known.run_id === run) ? [run] : [];
+  const missing = run !== null && !runs.some((known) => known.run_id === run) ? run : null;
+  // One list, so that a run stays where it is on the page when the conversation comes to know it.
+  const shown = [...runs.map((known) => ({ runId: known.run_id, known })), ...(missing === null ? [] : [{ runId: missing, known: null }])];
   const newest = runs.at(-1);
   const name = title ?? value?.title ?? value?.question ?? null;
   useEffect(() => {
     document.title = name ? `${name} · Headrace` : "Headrace";
   }, [name]);
-  const busy = newest !== undefined && !isEnded(newest.state) ? newest.run_id : (missing[0] ?? null);
-  if (value === null && problem !== null && missing.length === 0) return <Gone words={problem.message} />;
+  const busy = newest !== undefined && !isEnded(newest.state) ? newest.run_id : missing;
+  if (value === null && problem !== null && missing === null) return <Gone words={problem.message} />;
   return (
     <>
       <StickToEnd>
         <h1 className="visually-hidden">{name ?? "Conversation"}</h1>
         {value?.next_before && <p className="muted small">Older questions of this conversation are not shown.</p>}
-        {value === null && missing.length === 0 && <Skeleton />}
-        {runs.map((known) => (
+        {value === null && missing === null && <Skeleton />}
+        {shown.map(({ runId, known }) => (
           <Exchange
-            key={known.run_id}
+            key={runId}
             known={known}
-            runId={known.run_id}
-            live={known.run_id === (run ?? newest?.run_id) || !isEnded(known.state)}
+            runId={runId}
+            live={known === null || runId === (run ?? newest?.run_id) || !isEnded(known.state)}
             onTitle={setTitle}
             onChange={changed}
           />
-        ))}
-        {missing.map((runId) => (
-          <Exchange key={runId} known={null} runId={runId} live onTitle={setTitle} onChange={changed} />
         ))}
       </StickToEnd>
       <Composer conversation={id} busy={busy} onAsked={changed} />
