@@ -80,7 +80,11 @@ class Watch:
             self.wrong.append(f"foreign request: {request.url}")
 
     def _console(self, message: ConsoleMessage) -> None:
-        if "Content Security Policy" in message.text or "TrustedHTML" in message.text or "TrustedScript" in message.text:
+        if (
+            "Content Security Policy" in message.text
+            or "TrustedHTML" in message.text
+            or "TrustedScript" in message.text
+        ):
             self.wrong.append(f"policy: {message.text}")
 
 

@@ -1,7 +1,7 @@
 /** The events with their filter, and the chosen one as JSON. */
 
 import { X } from "lucide-react";
-import { memo, useEffect, useMemo, useRef, useState } from "react";
+import { memo, useMemo, useState } from "react";
 import { Button } from "react-aria-components";
 
 import type { Family, RunEvent, StageView } from "../headrace";
@@ -21,11 +21,8 @@ interface Props {
 
 export const Events = memo(function Events({ tape, count, stages, filter, onFilter }: Props) {
   const [chosen, setChosen] = useState<number | null>(null);
-  const filtered = useRef(new Filtered());
-  useEffect(() => {
-    filtered.current = new Filtered();
-  }, [tape]);
-  const places = filtered.current.of(tape.events, filter, count);
+  const filtered = useMemo(() => new Filtered(), [tape]);
+  const places = filtered.of(tape.events, filter, count);
   const shown = chosen === null ? undefined : tape.events[chosen - 1];
   return (
     <section className="card events-card" aria-label="Events">

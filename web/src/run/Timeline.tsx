@@ -113,12 +113,13 @@ interface RowProps extends RowsProps {
 }
 
 function RowLines({ row, timeline, chosen, stop, onLook, onChoose, onFocus }: RowProps) {
+  const whole = row.band.at(-1) ?? null;
   const box = (bar: Bar) => (
     <BarBox key={bar.id} bar={bar} timeline={timeline} chosen={chosen === bar.id} stop={stop === bar.id} onLook={onLook} onChoose={onChoose} onFocus={onFocus} />
   );
   return (
     <div className="lane" role="group" aria-label={row.title}>
-      <p className="lane-head tiny" aria-hidden>
+      <p className="lane-head tiny" aria-hidden onPointerEnter={() => onLook(whole)} onClick={() => whole && onChoose(whole)}>
         <span className={`lane-dot tone-${row.tone ?? "wait"}`} />
         <span className="lane-title truncate">{row.title}</span>
         <span className="muted truncate">{row.subtitle}</span>

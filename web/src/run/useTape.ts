@@ -18,7 +18,7 @@ export interface Followed {
   refused: string | null;
 }
 
-const start = (): Followed => ({ tape: new Tape(), count: 0, connection: { state: "connecting", attempt: 1 }, refused: null });
+const start = (tape = new Tape()): Followed => ({ tape, count: 0, connection: { state: "connecting", attempt: 1 }, refused: null });
 
 /** Follows the run from its first event to its last. */
 export function useTape(runId: string): Followed {
@@ -42,7 +42,7 @@ export function useTape(runId: string): Followed {
       },
       connection: (connection: Connection) => setFollowed((before) => ({ ...before, connection })),
     };
-    setFollowed(start());
+    setFollowed(start(tape));
     follow(`/v1/runs/${encodeURIComponent(runId)}/events`, handlers, { signal: stop.signal, fetch: withKey }).catch((error: unknown) =>
       setFollowed((before) => ({ ...before, refused: words(error) })),
     );
