@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.bootstrap.system import in_process_server
-from runtime.client import HeadraceClient
+from runtime.client import HeadraceClient, RunEvent
 from runtime.config import Settings
 from runtime.events.catalog import CitationAdded, RunCompleted
-from runtime.events.envelope import Envelope
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Answer:
 
     text: str
     sources: tuple[str, ...]
-    events: tuple[Envelope, ...]
+    events: tuple[RunEvent, ...]
 
 
 async def research(folder: Path, questions: Sequence[str], data_dir: Path) -> AsyncIterator[Answer]:
@@ -34,11 +33,11 @@ async def research(folder: Path, questions: Sequence[str], data_dir: Path) -> As
         conversation = None
         for question in questions:
             events = [e async for e in client.stream(question, conversation_id=conversation)]
-            end = events[-1].event
+            end = events[-1].data
             if not isinstance(end, RunCompleted):
                 raise RuntimeError(f"no answer: {end}")
             conversation = (await client.snapshot(events[0].run_id))["conversation_id"]
-            places = (e.event.location for e in events if isinstance(e.event, CitationAdded))
+            places = (e.data.location for e in events if isinstance(e.data, CitationAdded))
             yield Answer(end.answer, tuple(dict.fromkeys(places)), tuple(events))
 
 

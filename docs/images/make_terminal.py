@@ -42,7 +42,10 @@ async def picture() -> str:
 
 async def _watch(client: HeadraceClient) -> str:
     state, texts, activity = RunState(), Texts(), Activity()
-    async for envelope in client.stream(QUESTION):
+    async for event in client.stream(QUESTION):
+        envelope = event.envelope
+        if envelope is None:
+            continue
         state = fold(state, envelope)
         texts.apply(envelope)
         activity.apply(envelope)

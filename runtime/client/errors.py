@@ -127,6 +127,8 @@ class Gap(HeadraceError):
     retryable = True
 
 
+_REMEDY = "Set HEADRACE_API_KEY, or give the client an api_key."
+
 _BY_STATUS: Mapping[int, type[ApiError]] = {
     401: NotAuthenticated,
     403: NotAllowed,
@@ -154,7 +156,8 @@ def refused(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
         errors,
     )
     kind = _BY_STATUS.get(status) or (BadRequest if 400 <= status < 500 else ServerError)
-    return kind("; ".join([words, *more]) or f"the server answered HTTP {status}", refusal)
+    said = "; ".join([words, *more]) or f"the server answered HTTP {status}"
+    return kind(f"{said} {_REMEDY}" if status == 401 else said, refusal)
 
 
 def _fields(body: bytes) -> dict[str, Any]:

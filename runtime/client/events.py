@@ -81,6 +81,13 @@ class RunEvent:
 
 def parse_event(line: str) -> RunEvent:
     """The event in one line of JSON. Raises ``ValueError`` when it is no event of any version."""
+    event = _parsed(line)
+    if type(event.seq) is not int or type(event.epoch) is not int:
+        raise ValueError(f"this event has no place: {line[:200]!r}")
+    return event
+
+
+def _parsed(line: str) -> RunEvent:
     try:
         e = parse_public(line)
     except UnreadableEvent:

@@ -128,7 +128,7 @@ def _paid(view: RunView, event: ev.Event) -> RunView:
     money = money_of(event)
     if money is None:
         return view
-    reserved, spent = view.reserved_micro_usd + money.reserve, view.spent_micro_usd + money.spend
+    reserved, spent = max(0, view.reserved_micro_usd + money.reserve), view.spent_micro_usd + money.spend
     return replace(view, reserved_micro_usd=reserved, spent_micro_usd=spent)
 
 
@@ -173,12 +173,14 @@ def _over(lane: StageLane, how: Over, at: float) -> StageLane:
 
 
 def _ended(view: RunView, at: float) -> RunView:
-    """The run is over: what is still open in it will never end by itself."""
+    """The run is over: what is still open in it will never end by itself, and what is held back counts as spent."""
     agents = {n: replace(closed(a, at), ended_at=at) if a.ended_at is None else a for n, a in view.agent_lanes.items()}
     stages = {
         name: _over(lane, "stopped", at) if lane.attempts and lane.ended_at is None else lane
         for name, lane in view.stage_lanes.items()
     }
+    spent = view.spent_micro_usd + view.reserved_micro_usd
+    view = replace(view, reserved_micro_usd=0, spent_micro_usd=spent)
     return replace(view, ended_at=at, agent_lanes=agents, stage_lanes=stages)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Iterator
+from concurrent.futures import CancelledError
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -26,6 +27,8 @@ class HeadraceSyncClient:
     def __init__(self, base_url: str, *, api_key: str | None = None, **options: Any) -> None:
         """Any: the options of :class:`HeadraceClient`."""
         self._loop = asyncio.new_event_loop()
+        self._closing = threading.Lock()
+        self._closed = False
         self._thread = threading.Thread(target=self._loop.run_forever, name="headrace-client", daemon=True)
         self._thread.start()
         self._client = self._run(_made(base_url, api_key, options))
@@ -40,11 +43,12 @@ class HeadraceSyncClient:
         self.close()
 
     def close(self) -> None:
-        """Close all connections, and the thread; streams in use end with an error."""
-        if self._loop.is_closed():
-            return
-        self._run(self._client.aclose())
-        self._run(self._loop.shutdown_asyncgens())
+        """Close all connections, and the thread; calls and streams in use end with ``RuntimeError``."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        asyncio.run_coroutine_threadsafe(self._wind_up(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -155,22 +159,34 @@ class HeadraceSyncClient:
 
     def _run(self, call: Coroutine[Any, Any, _T]) -> _T:
         """Wait for a call in the thread of the loop; an interrupt while waiting cancels it. Any: what it sends is its own."""
-        if self._loop.is_closed():
-            call.close()
-            raise RuntimeError("the client is closed")
-        future = asyncio.run_coroutine_threadsafe(call, self._loop)
+        with self._closing:
+            if self._closed:
+                call.close()
+                raise RuntimeError("the client is closed")
+            future = asyncio.run_coroutine_threadsafe(call, self._loop)
         try:
             return future.result()
+        except CancelledError:
+            raise RuntimeError("the client was closed meanwhile") from None
         except BaseException:
             future.cancel()
             raise
+
+    async def _wind_up(self) -> None:
+        """End all that is under way."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._client.aclose()
+        await self._loop.shutdown_asyncgens()
 
     def _each(self, events: AsyncGenerator[RunEvent, None]) -> Iterator[RunEvent]:
         try:
             while (event := self._run(_next(events))) is not None:
                 yield event
         finally:
-            if not self._loop.is_closed():  # closing the client has closed it too
+            if not self._closed:  # closing the client closes it too
                 self._run(events.aclose())
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 JSON = "application/json"
 SSE = "text/event-stream"
+NDJSON = "application/x-ndjson"
 PROBLEM = "application/problem+json"
 
 

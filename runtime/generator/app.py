@@ -12,14 +12,14 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runtime import __version__
 from runtime.clock import Clock
 from runtime.config import Settings
 from runtime.generator import page
-from runtime.generator.accept import JSON, SSE
+from runtime.generator.accept import JSON, NDJSON, SSE
 from runtime.generator.contract import (
     CancelAccepted,
     ConversationList,
@@ -196,7 +196,7 @@ def _run_operations(runs: RunRoutes) -> tuple[Operation, ...]:
     accepted = Answer(202, "The run exists.", {JSON: RunAcceptedBody}, ("Location", "X-Run-Id"))
     listed = Answer(200, "The newest runs first.", {JSON: RunList})
     shown = Answer(200, "The state of the run.", {JSON: RunSnapshot})
-    events = Answer(200, "The events: live, or a page of them.", {SSE: None, JSON: EventPage})
+    events = Answer(200, "The events: live, or a page of them.", {SSE: None, JSON: EventPage, NDJSON: None})
     read = Answer(204, "The run is finished, and read to its end.", {})
     resumed = Answer(201, "The new run exists.", {JSON: RunAcceptedBody}, ("Location", "X-Run-Id"))
     said = Answer(202, "It is recorded.", {JSON: InputAccepted})
@@ -230,7 +230,7 @@ def _run_operations(runs: RunRoutes) -> tuple[Operation, ...]:
             "runs:read",
             runs.events,
             (events, read),
-            (404, 406, 409, 503),
+            (404, 406, 409, 429, 503),
             (_RUN_ID, _AFTER, _LAST_EVENT_ID, page_limit),
         ),
         Operation(
@@ -336,7 +336,8 @@ def _assets(built: page.Page | None, authenticate: Authenticator) -> tuple[Mount
     if built is None:
         return ()
     served = Operation("GET", "/{name}", "asset", "A file of the page", "public", built.asset, ())
-    return (Mount("/assets", routes=[Route("/{name}", Resource({"GET": served}, authenticate))]),)
+    files = Router([Route("/{name}", Resource({"GET": served}, authenticate))], redirect_slashes=False)
+    return (Mount("/assets", files),)
 
 
 def _document_operations(document: bytes) -> tuple[Operation, ...]:

@@ -17,13 +17,14 @@ from runtime.config import Settings
 from runtime.errors import Busy, Conflict, NotFound, StoreUnavailable
 from runtime.events.codec import UnknownEvent, public_json
 from runtime.events.envelope import Stored
-from runtime.generator.accept import JSON, SSE, choose
+from runtime.generator.accept import JSON, NDJSON, SSE, choose
 from runtime.generator.admission import idempotency_key
 from runtime.generator.asking import ask, require_room, tell
 from runtime.generator.body import parse_json, read_body, validate
 from runtime.generator.contract import CancelAccepted, InputAccepted, RunAcceptedBody, RunList, RunSummary
 from runtime.generator.directory import Directories, Directory
 from runtime.generator.door import Door
+from runtime.generator.ndjson import Lines
 from runtime.generator.principal import principal_of
 from runtime.generator.problems import Refusal
 from runtime.generator.query import limit_of
@@ -33,7 +34,7 @@ from runtime.generator.resume import fork
 from runtime.generator.say import name_of
 from runtime.generator.snapshot import links_of, read_state, snapshot_of
 from runtime.generator.sse import Cursor, check_cursor, cursor_of, read_cursor
-from runtime.generator.stream import EventStream, Native, OpenStreams
+from runtime.generator.stream import EventStream, Framing, Native, OpenStreams
 from runtime.ids import IdSource, is_run_id
 from runtime.log.log import TERMINAL_TYPES, Run
 from runtime.stream.view import View
@@ -136,20 +137,23 @@ class RunRoutes:
 
     async def events(self, request: Request) -> ASGIApp:
         """``GET /v1/runs/{run_id}/events``: the stream, or a page; 204 when finished and read to the end."""
-        streaming = _wanted(request, (SSE, JSON)) == SSE
+        wanted = _wanted(request, (SSE, JSON, NDJSON))
         try:
             run = await self._run(request)
             cursor = read_cursor(request.headers.getlist("last-event-id"), request.query_params.getlist("after"))
             await self._check(run, cursor)
         except (Busy, StoreUnavailable) as error:
-            if not streaming:
+            if wanted != SSE:
                 raise
             _log.warning("a reader was asked to come back: %r", error)  # a 503 would end an EventSource for good
             return EventStream(None, streams=self._streams)
         if run.terminal and cursor.seq >= run.last_seq:
             return Response(status_code=204)
-        if not streaming:
+        if wanted == JSON:
             return await self._page(run, cursor, limit_of(request, default=MAX_PAGE, most=MAX_PAGE))
+        if wanted == NDJSON:
+            require_room(self._streams)
+            return await self._stream(run.run_id, cursor.seq, framing=Lines)
         if self._streams.full:
             return EventStream(None, streams=self._streams)
         return await self._stream(run.run_id, cursor.seq)
@@ -210,9 +214,15 @@ class RunRoutes:
             self._view = (await asyncio.to_thread(self._directory)).view
         return self._view
 
-    async def _stream(self, run_id: str, after: int, headers: dict[str, str] | None = None) -> EventStream:
+    async def _stream(
+        self,
+        run_id: str,
+        after: int,
+        headers: dict[str, str] | None = None,
+        framing: Callable[[View], Framing] = Native,
+    ) -> EventStream:
         follow = functools.partial(self._door.follow, run_id, after=after, idle_s=self._settings.heartbeat_s)
-        return EventStream(follow, streams=self._streams, headers=headers, framing=Native(await self._viewed()))
+        return EventStream(follow, streams=self._streams, headers=headers, framing=framing(await self._viewed()))
 
 
 def _page_json(events: list[Stored], cursor: Cursor, view: View) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar, overload
 
+from runtime.client.events import RunEvent
 from runtime.events.catalog import Event
 from runtime.events.envelope import Envelope
 from runtime.events.fold import RunState, fold_all
@@ -15,10 +16,11 @@ E = TypeVar("E", bound=Event)
 
 
 class RunEvents(Sequence[Envelope]):
-    """A run's whole log, decoded: a sequence of envelopes."""
+    """A run's whole log, decoded: a sequence of envelopes. A client's events will do; those it does not know are left out."""
 
-    def __init__(self, envelopes: Iterable[Envelope]) -> None:
-        self._envelopes = tuple(envelopes)
+    def __init__(self, events: Iterable[Envelope | RunEvent]) -> None:
+        envelopes = (event.envelope if isinstance(event, RunEvent) else event for event in events)
+        self._envelopes = tuple(envelope for envelope in envelopes if envelope is not None)
 
     @overload
     def __getitem__(self, index: int) -> Envelope: ...

@@ -116,6 +116,7 @@ def withdrawn_turns() -> list[str]:
             search,
             OpaqueBlock(type="web_search_tool_result", content=[1]),  # type: ignore[call-arg]  # it keeps all fields
             attempt=3,
+            model="scripted:b",
             stop_reason="tool_use",
             truncated=True,
         ),

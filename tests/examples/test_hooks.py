@@ -97,12 +97,12 @@ async def test_a_person_is_asked_after_the_research_and_the_answer_goes_on(tmp_p
     ):
         run_id = (await client.create("When do orders come?"))["run_id"]
         events = []
-        async for envelope in client.follow(run_id):
-            events.append(envelope)
-            if isinstance(envelope.event, ev.ApprovalRequested):
-                assert envelope.event.what == "Which region is this for?"
+        async for event in client.follow(run_id):
+            events.append(event)
+            if isinstance(event.data, ev.ApprovalRequested):
+                assert event.data.what == "Which region is this for?"
                 assert "writing" not in model.told
-                await client.say(run_id, type="answer", approval=envelope.event.approval, text="Europe")
+                await client.say(run_id, type="answer", approval=event.data.approval, text="Europe")
     run = RunEvents(events)
     run.assert_grammar()
     assert isinstance(run.end, ev.RunCompleted)

@@ -23,7 +23,7 @@ async def test_agent_of_the_example_uses_a_real_server(tmp_path: Path) -> None:
         log="memory:",
     )
     async with in_process_server(settings) as url, HeadraceClient(url) as client:
-        events = [e.event async for e in client.stream("What is 9:30 in Kolkata in Tokyo?")]
+        events = [e.data async for e in client.stream("What is 9:30 in Kolkata in Tokyo?")]
     [called] = [event for event in events if isinstance(event, ev.ToolCalled)]
     assert (called.name, called.kind) == ("time__convert_time", "read")
     assert called.title

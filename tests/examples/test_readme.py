@@ -6,10 +6,9 @@ import re
 from pathlib import Path
 
 from runtime.bootstrap.system import in_process_server
-from runtime.client import HeadraceClient
+from runtime.client import HeadraceClient, RunEvent, UnknownData
 from runtime.config import Settings
 from runtime.events import catalog as ev
-from runtime.events.envelope import Envelope
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -51,6 +50,6 @@ def test_every_setting_is_in_the_configuration_table() -> None:
 
 async def _run(settings: Settings, question: str) -> list[ev.Event]:
     async with in_process_server(settings) as url, HeadraceClient(url) as client:
-        envelopes: list[Envelope] = [envelope async for envelope in client.stream(question)]
-    assert [envelope.seq for envelope in envelopes] == list(range(1, len(envelopes) + 1))
-    return [envelope.event for envelope in envelopes]
+        events: list[RunEvent] = [event async for event in client.stream(question)]
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    return [event.data for event in events if not isinstance(event.data, UnknownData)]

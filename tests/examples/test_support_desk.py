@@ -26,9 +26,9 @@ async def served(folder: Path, *, approved: bool, **more: Any) -> RunEvents:
     async with in_process_server(settings) as url, HeadraceClient(url) as client:
         run_id = (await client.create(QUESTION))["run_id"]
         events = []
-        async for envelope in client.follow(run_id):
-            events.append(envelope)
-            if isinstance(asked := envelope.event, ev.ApprovalRequested):
+        async for event in client.follow(run_id):
+            events.append(event)
+            if isinstance(asked := event.data, ev.ApprovalRequested):
                 assert refunds(folder) == []
                 answer = {"approval": asked.approval, "arguments_hash": asked.arguments_hash, "approved": approved}
                 await client.say(run_id, type="approve", **answer)

@@ -106,7 +106,7 @@ export function Composer({ conversation, offered = "", busy = null, onAsked }: P
                 <span className="tiny muted truncate">{summary(wishes)}</span>
               </>
             )}
-            {busy !== null && <span className="tiny muted truncate">{told || "Answers are under way; you can steer them."}</span>}
+            {busy !== null && <span className="tiny muted truncate">{told || "A run is under way: what you write goes to its agents."}</span>}
             <span className="grow" />
             <Button className="button button-primary button-icon send" type="submit" isDisabled={!ready} aria-label={busy === null ? "Ask" : "Tell the agents"}>
               {sending ? <LoaderCircle size={18} className="spin" aria-hidden /> : <ArrowUp size={18} aria-hidden />}

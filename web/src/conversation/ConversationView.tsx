@@ -1,6 +1,6 @@
 /** The conversation view: all conversations beside the one that is open, its runs in order, and the composer below. */
 
-import { PanelLeft } from "lucide-react";
+import { PanelLeft, Plus } from "lucide-react";
 import { useCallback, useEffect, useState } from "react";
 import { Button } from "react-aria-components";
 
@@ -37,9 +37,14 @@ export function ConversationView({ conversation, run }: Props) {
         {shown}
       </Window>
       <section className="talk" aria-label="Conversation">
-        <Button className="button button-small sidebar-button" onPress={() => setOpen(true)}>
-          <PanelLeft size={16} aria-hidden /> All conversations
-        </Button>
+        <div className="sidebar-strip">
+          <Button className="button button-quiet button-small" onPress={() => setOpen(true)}>
+            <PanelLeft size={16} aria-hidden /> All conversations
+          </Button>
+          <a className="button button-quiet button-small" href="#/">
+            <Plus size={16} aria-hidden /> New
+          </a>
+        </div>
         {conversation === null ? <Beginning onAsked={list.again} /> : <Talk key={conversation} id={conversation} run={run} onChange={list.again} />}
       </section>
     </div>

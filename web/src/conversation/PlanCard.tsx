@@ -3,6 +3,7 @@
 import { Ban, Check, Circle, CircleDashed, LoaderCircle, TriangleAlert } from "lucide-react";
 
 import type { RunView, StageStatus, StageView } from "../headrace";
+import { plural } from "../ui/format";
 import { PlanGraph } from "./PlanGraph";
 
 const WORDS: Record<StageStatus, string> = {
@@ -51,11 +52,11 @@ function facts(stage: StageView, number: ReadonlyMap<string, number>): string {
   const said = [stage.agent];
   const after = stage.depends_on.map((id) => number.get(id)).filter((n) => n !== undefined);
   if (after.length > 0) said.push(`after ${after.join(", ")}`);
-  if (stage.status === "running" && stage.calls.length > 0) said.push(`${stage.calls.length} tool calls so far`);
+  if (stage.status === "running" && stage.calls.length > 0) said.push(`${plural(stage.calls.length, "tool call")} so far`);
   if (stage.carried_from) said.push("carried over");
   if (stage.partial) said.push("partial");
   if (stage.skipped) said.push(stage.skipped);
-  if (stage.failures > 0 && stage.status !== "failed") said.push(`${stage.failures} failed tries`);
+  if (stage.failures > 0 && stage.status !== "failed") said.push(plural(stage.failures, "failed try", "failed tries"));
   return said.join(" · ");
 }
 

@@ -8,6 +8,7 @@ import * as api from "../api/headrace";
 import type { AgentEntry, PlanTodo } from "../api/types";
 import type { RunView } from "../headrace";
 import { type AskedProps, YesNo } from "./Approvals";
+import { PlanGraph } from "./PlanGraph";
 import { dropped, fresh, moved } from "./editing";
 import { useLoaded } from "./useLoaded";
 
@@ -37,6 +38,7 @@ export function PlanEditor({ view, approval, busy, onSay }: AskedProps & { view:
           </li>
         ))}
       </ol>
+      {todos.length > 1 && <PlanGraph stages={todos.map(({ id, depends_on }) => ({ id, depends_on, status: "pending" }))} />}
       <div className="row row-wrap">
         <Button className="button button-small" isDisabled={todos.length >= 20 || agents.length === 0} onPress={() => setTodos([...todos, fresh(todos, agents[0]?.name ?? "")])}>
           <Plus size={14} aria-hidden /> Add a step

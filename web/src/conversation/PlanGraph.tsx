@@ -1,12 +1,18 @@
-import type { StageView } from "../headrace";
+import type { StageStatus } from "../headrace";
 import { levels } from "./levels";
 
 const ACROSS = 74;
 const DOWN = 44;
 const RADIUS = 14;
 
+export interface GraphStep {
+  readonly id: string;
+  readonly depends_on: readonly string[];
+  readonly status: StageStatus;
+}
+
 /** What waits for what, from left to right; the checklist beside it says the same in words. */
-export function PlanGraph({ stages }: { stages: readonly StageView[] }) {
+export function PlanGraph({ stages }: { stages: readonly GraphStep[] }) {
   const layers = levels(stages);
   const most = Math.max(...layers.map((layer) => layer.length));
   const place = new Map<string, { x: number; y: number }>();
@@ -49,6 +55,6 @@ function Edge({ from, to, done }: { from: Point | undefined; to: Point | undefin
   return <path className={done ? "edge edge-done" : "edge"} d={`M${x1} ${from.y}C${x1 + bend} ${from.y} ${x2 - bend} ${to.y} ${x2} ${to.y}`} />;
 }
 
-function status(stages: readonly StageView[], id: string): boolean {
+function status(stages: readonly GraphStep[], id: string): boolean {
   return stages.find((stage) => stage.id === id)?.status === "completed";
 }

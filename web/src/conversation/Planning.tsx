@@ -2,7 +2,12 @@ import { Check, LoaderCircle, ShieldCheck, ShieldX, X } from "lucide-react";
 
 import type { AgentView, RunView } from "../headrace";
 
-const DOES: Record<string, string> = { planner: "Plan", titler: "Title", guardrail: "Guardrail" };
+// A map and no object: an agent may be called `__proto__`.
+const DOES: ReadonlyMap<string, string> = new Map([
+  ["planner", "Plan"],
+  ["titler", "Title"],
+  ["guardrail", "Guardrail"],
+]);
 
 /** The planning agents, as each finishes, with the guardrail's verdict. */
 export function Planning({ view }: { view: RunView }) {
@@ -12,7 +17,7 @@ export function Planning({ view }: { view: RunView }) {
       {view.agents.map((agent) => (
         <li key={agent.name} className="planning-agent" title={title(agent, view)}>
           <Sign agent={agent} allowed={agent.name === "guardrail" ? (view.guardrail?.allowed ?? null) : null} />
-          <span>{DOES[agent.name] ?? agent.name}</span>
+          <span>{DOES.get(agent.name) ?? agent.name}</span>
           <span className="muted tabular">{result(agent, view)}</span>
         </li>
       ))}

@@ -9,7 +9,7 @@ import { Fold } from "./Fold";
 
 interface Props {
   lane: Lane;
-  /** The whole of what it says, once that is known and shown elsewhere: then only thinking and tools stand here. */
+  /** Its answer, once that is known and shown elsewhere: turns that are part of it are not said again here. */
   whole: string | null;
   /** The delegated call whose work is shown; none: the lane's own. */
   of?: CallView;
@@ -23,7 +23,7 @@ export function Turns({ lane, whole, of }: Props) {
   return (
     <>
       {turns.map((turn) => (
-        <Turn key={`${turn.turn}.${turn.attempt}`} turn={turn} lane={lane} silent={whole !== null} calls={calls.filter((call) => call.turn === turn.turn && isLast(turn, turns))} />
+        <Turn key={`${turn.turn}.${turn.attempt}`} turn={turn} lane={lane} silent={whole !== null && whole.includes(turn.text.trim())} calls={calls.filter((call) => call.turn === turn.turn && isLast(turn, turns))} />
       ))}
       {calls.filter((call) => !shown.has(call.turn)).map((call) => (
         <Call key={call.path} call={call} lane={lane} />

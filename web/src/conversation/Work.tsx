@@ -5,6 +5,7 @@ import { useState } from "react";
 import { Button } from "react-aria-components";
 
 import type { RunView } from "../headrace";
+import { openApprovals } from "../headrace";
 import { duration, plural } from "../ui/format";
 import { PlanCard } from "./PlanCard";
 import { Planning } from "./Planning";
@@ -26,7 +27,7 @@ export function Work({ view, onSource }: { view: RunView; onSource: ShowSource }
       {open && (
         <div className="stack">
           <Planning view={view} />
-          {view.stages.length > 0 && <PlanCard view={view} />}
+          {view.stages.length > 0 && !openApprovals(view).some((asked) => asked.kind === "plan") && <PlanCard view={view} />}
           <RecoveryNotes view={view} stage={null} />
           {levels(view.stages).map((level) => {
             const begun = level.filter((stage) => stage.status !== "pending");

@@ -231,10 +231,12 @@ function result(data: StageCompleted): Partial<StageView> {
   };
 }
 
-/** The run is over: what is still open in it will never end by itself. */
+/** The run is over: what is still open in it will never end by itself, and what is held back counts as spent. */
 function ended(view: RunView, at: number): RunView {
+  const spent_usd = (micro(view.budget.spent_usd) + micro(view.budget.reserved_usd)) / MICRO;
   return {
     ...view,
+    budget: { ...view.budget, reserved_usd: 0, spent_usd },
     ended_at: at,
     agents: view.agents.map((agent) => (agent.ended_at === null ? { ...closed(agent, at), ended_at: at } : agent)),
     stages: view.stages.map((stage) => {
@@ -279,7 +281,7 @@ function withAgent(view: RunView, event: KnownEvent, changes: Partial<AgentView>
 
 /** Held back and spent, as the log counts them: in whole millionths of a dollar, rounded up. */
 function spent(view: RunView, reserve: number, spend: number): RunView {
-  const reserved = micro(view.budget.reserved_usd) + Math.sign(reserve) * micro(Math.abs(reserve));
+  const reserved = Math.max(0, micro(view.budget.reserved_usd) + Math.sign(reserve) * micro(Math.abs(reserve)));
   const budget = { ...view.budget, reserved_usd: reserved / MICRO, spent_usd: (micro(view.budget.spent_usd) + micro(spend)) / MICRO };
   return { ...view, budget };
 }

@@ -11,6 +11,7 @@ import ReactMarkdown, { type Components, type ExtraProps } from "react-markdown"
 import remarkBreaks from "remark-breaks";
 import remarkGfm from "remark-gfm";
 
+import { Boundary } from "./Boundary";
 import "./markdown.css";
 
 /** Opens the source a mark such as `[1]` stands for; undefined for a mark without a source, which stays text. */
@@ -26,9 +27,11 @@ export const Markdown = memo(function Markdown({ text }: { text: string }) {
   const shown = useDeferredValue(text);
   return (
     <div className="markdown">
-      <ReactMarkdown remarkPlugins={PLUGINS} components={COMPONENTS} urlTransform={safe}>
-        {shown}
-      </ReactMarkdown>
+      <Boundary of={shown} instead={<p className="as-written">{shown}</p>}>
+        <ReactMarkdown remarkPlugins={PLUGINS} components={COMPONENTS} urlTransform={safe}>
+          {shown}
+        </ReactMarkdown>
+      </Boundary>
     </div>
   );
 });
@@ -76,7 +79,7 @@ function Picture({ alt }: ComponentPropsWithoutRef<"img"> & ExtraProps) {
 
 function Table({ children }: ComponentPropsWithoutRef<"table"> & ExtraProps) {
   return (
-    <div className="table" tabIndex={0} role="region" aria-label="Table">
+    <div className="table" tabIndex={0} role="group" aria-label="Table">
       <table>{children}</table>
     </div>
   );
