@@ -51,7 +51,7 @@ function Table({ report }: { report: Report }) {
   return (
     <details className="chart-table">
       <summary className="tiny">As a table</summary>
-      <div className="table-scroll">
+      <div className="table-scroll" tabIndex={0} role="group" aria-label="Outcomes as a table">
         <table className="table">
           <thead>
             <tr>
