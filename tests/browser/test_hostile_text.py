@@ -10,11 +10,13 @@ import json
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
+from tests.browser.conftest import Watch
 from tests.browser.payloads import PAYLOADS
 from tests.browser.person import Person
 from tests.browser.poisoned import ENDS, poisoned
+from tests.browser.server import Server
 from tests.client.raw_server import RUN_ID
 
 ALLOWED = {"http:", "https:", "mailto:"}
@@ -111,6 +113,37 @@ def harmless(page: Page, text: str) -> None:
         "[...document.querySelectorAll('#root *')].flatMap((e) => e.getAttributeNames()).filter((n) => /^on/.test(n))"
     )
     assert page.evaluate(handlers) == [], text
+
+
+@pytest.mark.parametrize(
+    ("html", "noticed"),
+    [
+        ("<img src='https://evil.example/x.png'>", "foreign request"),
+        ("<script>alert(1)</script>", "dialog"),
+        ("<script>throw new Error('broken')</script>", "error"),
+    ],
+)
+def test_the_watch_notices_what_it_is_there_for(chromium: Browser, server: Server, html: str, noticed: str) -> None:
+    context = chromium.new_context(base_url=server.url)
+    watch = Watch(context, server.url)
+    page = context.new_page()
+    page.set_content(f"<div id=root>{html}</div>")
+    page.wait_for_timeout(SETTLED_MS)
+    context.close()
+    assert any(words.startswith(noticed) for words in watch.wrong), watch.wrong
+
+
+def test_the_policy_stops_and_tells_what_gets_into_the_page_as_html(chromium: Browser, server: Server) -> None:
+    context = chromium.new_context(base_url=server.url)
+    watch = Watch(context, server.url)
+    page = context.new_page()
+    page.goto("/")
+    page.evaluate("try { document.body.innerHTML = '<img src=x onerror=alert(1)>' } catch {}")
+    page.evaluate("document.body.append(Object.assign(new Image(), { src: 'https://evil.example/x.png' }))")
+    page.wait_for_timeout(SETTLED_MS)
+    context.close()
+    told = [words.split(":")[0] for words in watch.wrong]
+    assert told.count("policy") >= 2 and "dialog" not in told, watch.wrong
 
 
 def test_links_to_elsewhere_open_apart_and_tell_nothing(page: Page) -> None:

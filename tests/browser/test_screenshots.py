@@ -44,8 +44,8 @@ def take(page: Page, path: Path) -> None:
 
 def test_the_conversation_view(chromium: Browser, pictured: Server, folder: Path) -> None:
     for name, width, height, scheme in (
-        ("conversation", 1280, 900, "light"),
-        ("conversation-dark", 1280, 900, "dark"),
+        ("conversation", 1280, 1000, "light"),
+        ("conversation-dark", 1280, 1000, "dark"),
         ("conversation-phone", 360, 740, "light"),
     ):
         page = new_page(chromium, pictured, width, height, scheme)
@@ -54,7 +54,7 @@ def test_the_conversation_view(chromium: Browser, pictured: Server, folder: Path
         if name == "conversation":
             take(page, folder / "first-visit.png")
         person.ask(QUESTION)
-        expect(page.get_by_text("completed steps stay completed")).to_be_visible()
+        expect(page.get_by_text("A run has one owner")).to_be_visible()
         take(page, folder / f"{name}.png")
         person.answered()
         page.close()

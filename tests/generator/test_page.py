@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import os
+import re
+import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 from starlette.routing import Route
 
 from runtime.clock import ManualClock
@@ -131,3 +135,16 @@ async def test_without_a_built_page_there_is_text_and_no_more(tmp_path: Path, mo
         assert answer.headers["content-type"] == "text/plain; charset=utf-8"
         assert (await client.get("/assets/index-abc123.js")).status_code == 404
     assert all(isinstance(route, Route) for route in app.routes)
+
+
+def test_the_wheel_holds_the_page_with_every_file_it_names(tmp_path: Path) -> None:
+    index = page.FOLDER / "index.html"
+    if not index.is_file():
+        assert not os.environ.get("CI"), "CI builds the page"
+        pytest.skip("the page is not built: make web builds it, with Node 20.19 or newer")
+    (wheel,) = WheelBuilder(str(page.FOLDER.parents[1])).build(directory=str(tmp_path), versions=["standard"])
+    with zipfile.ZipFile(wheel) as built:
+        held = {name.removeprefix("runtime/page") for name in built.namelist() if name.startswith("runtime/page/")}
+    named = re.findall(r'(?:src|href)="(/[^"]+)"', index.read_text("utf-8"))
+    assert "/index.html" in held
+    assert len(named) >= 3 and set(named) <= held
