@@ -30,6 +30,7 @@ from runtime.config import Settings
 from runtime.errors import AgentLost, HeadraceError, RunCancelled, StoreUnavailable
 from runtime.events.envelope import Record, Stored
 from runtime.llm.local.address import LocalAddress
+from runtime.log.census import Census
 from runtime.log.credentials import Key
 from runtime.log.log import Conversation, Created, Lease, NewRun, Run
 from runtime.log.wire import Append, Appended, CancelledBy, FeedItem
@@ -149,6 +150,9 @@ class HubHandle:
 
     async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
         return await self._actor.call("heads", list(run_ids))  # type: ignore[no-any-return]
+
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        return await self._actor.call("census", tenant_id, since, limit)  # type: ignore[no-any-return]
 
     async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
         return await self._actor.call("conversations", tenant_id, limit, before)  # type: ignore[no-any-return]

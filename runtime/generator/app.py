@@ -49,6 +49,7 @@ from runtime.generator.protocols.ai_sdk.operations import chat_operations
 from runtime.generator.protocols.ai_sdk.routes import ChatRoutes
 from runtime.generator.requests import CreateRun, PersonInput, ResumeRun
 from runtime.generator.runs import MAX_LIST, MAX_PAGE, RunRoutes, Team
+from runtime.generator.statistics import StatisticsRoutes
 from runtime.generator.stream import EventStream, OpenStreams
 from runtime.generator.tenure import Tenures
 from runtime.ids import IdSource
@@ -100,14 +101,23 @@ def build_app(
     streams = OpenStreams(settings.max_streams, each=settings.max_streams_per_principal, tenures=tenures)
     runs = RunRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
     listing = DirectoryRoutes(directory, found_tools).operations()
+    statistics = StatisticsRoutes(door, clock, directory, found_tools).operations()
     conversations = _conversation_operations(ConversationRoutes(door))
     system = _system_operations(_System(door, settings, built))
     kept = credentials or MemoryKeys()
     keys = KeyRoutes(kept, clock, max_body_bytes=settings.max_body_bytes).operations()
     ag_ui = AgUiRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
     chats = ChatRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
-    protocols = (*ag_ui.operations(), *chat_operations(chats))
-    operations = (*_run_operations(runs), *conversations, *listing, *protocols, *keys, *system)
+    operations = (
+        *_run_operations(runs),
+        *conversations,
+        *listing,
+        *statistics,
+        *ag_ui.operations(),
+        *chat_operations(chats),
+        *keys,
+        *system,
+    )
     document = orjson.dumps(openapi((*operations, *_document_operations(b""))))
     operations = (*operations, *_document_operations(document))
     app = Starlette(
@@ -228,6 +238,7 @@ Ask on, in the same conversation: add "conversation_id", which every run tells.
   curl -X DELETE {url}/v1/conversations/CONVERSATION_ID
 
 All runs: {url}/v1/runs   All conversations: {url}/v1/conversations   Agents: {url}/v1/agents   Tools: {url}/v1/tools
+How it goes: {url}/v1/statistics
 The whole API: {url}/openapi.json   Ready? {url}/readyz
 """
 

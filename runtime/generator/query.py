@@ -24,6 +24,16 @@ def limit_of(request: Request, *, default: int, most: int) -> int:
     return int(given[0])
 
 
+def hours_of(request: Request, *, default: int, most: int) -> int:
+    """How far to look back."""
+    given = request.query_params.getlist("hours")
+    if not given:
+        return default
+    if len(given) > 1 or not _NUMBER.fullmatch(given[0]) or not 1 <= int(given[0]) <= most:
+        raise Refusal(400, "invalid_query", f"hours is given once, as a number from 1 to {most}.")
+    return int(given[0])
+
+
 def place_before(request: Request) -> int | None:
     """The place in a list that the page comes before."""
     given = request.query_params.getlist("before")

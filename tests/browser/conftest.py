@@ -25,8 +25,9 @@ def missing(what: str) -> None:
     pytest.skip(what)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """Not for the session: Playwright's loop runs in this thread while it is there, and no test of asyncio can."""
     binary = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if binary is None:
         missing("no Chromium on this machine: make chromium installs Debian's")
@@ -50,7 +51,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(chromium: Browser, tmp_path_factory: pytest.TempPathFactory, documents: Path) -> Iterator[Server]:
     """One that plays ``script.toml``; it starts only where there is a browser to look at it."""
     data = tmp_path_factory.mktemp("page")
