@@ -9,6 +9,7 @@ from runtime.events.codec import encode
 from runtime.events.envelope import Draft, Stored
 from runtime.events.messages import TextBlock, ToolUseBlock, Usage
 from runtime.events.plan import Plan, Todo
+from runtime.generator.protocols.ai_sdk.message import Message
 from runtime.generator.protocols.ai_sdk.projection import Projection
 
 RUN_ID = "00000000-0000-4000-8000-000000000001"
@@ -88,3 +89,20 @@ def waits(*approvals: str) -> ev.RunWaiting:
 def says_yes(approval: str, *, approved: bool = True, text: str = "") -> Draft:
     event = ev.ApprovalGiven(approval=approval, approved=approved, arguments_hash="h", by="user", text=text)
     return Draft(event, stage=approval.partition(":")[0] if ":" in approval else None)
+
+
+def message_of(chunks: list[dict[str, Any]]) -> dict[str, Any]:
+    message = Message()
+    for chunk in chunks:
+        message.add(chunk)
+    return message.whole()
+
+
+def texts(chunks: list[dict[str, Any]], *, withdrawn: bool = False) -> list[str]:
+    """The texts of the message, those marked as withdrawn left out."""
+    parts = [part for part in message_of(chunks)["parts"] if part["type"] == "text"]
+    return [p["text"] for p in parts if withdrawn or not p["providerMetadata"]["headrace"].get("withdrawn")]
+
+
+def of_type(chunks: list[dict[str, Any]], *kinds: str) -> list[dict[str, Any]]:
+    return [chunk for chunk in chunks if chunk["type"] in kinds]
