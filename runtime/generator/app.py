@@ -38,6 +38,7 @@ from runtime.generator.edge import Edge, RequestIds, request_id_of
 from runtime.generator.operations import Answer, Operation, Parameter, by_path, openapi
 from runtime.generator.principal import Authenticator, Development, admit_to
 from runtime.generator.problems import STORE_RETRY_S, Refusal, answer, retry_after
+from runtime.generator.query import require_known
 from runtime.generator.requests import CreateRun, PersonInput, ResumeRun
 from runtime.generator.runs import MAX_LIST, MAX_PAGE, RunRoutes, Team
 from runtime.generator.stream import OpenStreams
@@ -122,6 +123,8 @@ class Resource:
         operation = self._operations.get(request.method)
         if operation is not None:
             await admit_to(request, operation.access, self._authenticate)
+            if operation.queries is not None:
+                require_known(request, operation.queries)
             return await operation.handler(request)
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=self._allow)

@@ -20,8 +20,8 @@ from runtime.generator.principal import Access
 ALWAYS = (400, 414, 421, 431, 500)
 """What any request may be refused with, whatever its path."""
 
-WITH_CREDENTIAL = (401, 403)
-"""What a request may be refused with where it has to say who asks."""
+        asked = () if self.access == "public" else (*WITH_CREDENTIAL, UNKNOWN_QUERY)
+        for status in sorted({*self.refusals, *asked, *ALWAYS}):
 
 Handler = Callable[[Request], Awaitable[ASGIApp]]
 """Takes a request, gives the response; raises what ``problems`` puts into words."""
@@ -81,10 +81,17 @@ class Operation:
     body: type[BaseModel] | None = None
     body_required: bool = True
 
+    @property
+    def queries(self) -> frozenset[str] | None:
+        """The names its query may have; None: any, since it is for everybody and every link."""
+        if self.access == "public":
+            return None
+        return frozenset(parameter.name for parameter in self.parameters if parameter.where == "query")
+
     def described(self) -> dict[str, object]:
         """The OpenAPI operation object."""
         responses: dict[str, object] = {str(answer.status): answer.described() for answer in self.answers}
-        asked = () if self.access == "public" else WITH_CREDENTIAL
+        asked = () if self.access == "public" else (*WITH_CREDENTIAL, UNKNOWN_QUERY)
         for status in sorted({*self.refusals, *asked, *ALWAYS}):
             content = {PROBLEM: {"schema": _schema(Problem)}}
             responses.setdefault(str(status), {"description": HTTPStatus(status).phrase, "content": content})

@@ -1,0 +1,317 @@
+"""The rows "Transport" and "Method / negotiation": what is wrong before any JSON is read."""
+
+from __future__ import annotations
+
+from tests.hostile.case import BODIES, CONVERSATION, RUNS, WAITING, Case, case
+from tests.hostile.raw import post, request
+
+BODY = b'{"input":"Why?"}'
+TYPE = ("Content-Type", "application/json")
+HOST = b"Host: 127.0.0.1\r\n"
+RUN = f"/v1/runs/{WAITING}"
+
+
+def cases() -> list[Case]:
+    return [*lines(), *framing(), *chunks(), *sizes(), *hosts(), *special(), *methods(), *types(), *accepts()]
+
+
+def lines() -> list[Case]:
+    """Bad request lines: 400 and close."""
+    bad = {
+        "lower case method": b"get / HTTP/1.1",
+        "unknown method": b"FROB / HTTP/1.1",
+        "no method": b" / HTTP/1.1",
+        "no target": b"GET HTTP/1.1",
+        "tab for a space": b"GET\t/\tHTTP/1.1",
+        "HTTP/0.9": b"GET /",
+        "HTTP/1.2": b"GET / HTTP/1.2",
+        "HTTP/2.0": b"GET / HTTP/2.0",
+        "HTTP/3.0": b"GET / HTTP/3.0",
+        "HTTP/11": b"GET / HTTP/11",
+        "HTTP/1.1.1": b"GET / HTTP/1.1.1",
+        "http/1.1": b"GET / http/1.1",
+        "ICE/1.0": b"GET / ICE/1.0",
+        "words after the version": b"GET / HTTP/1.1 please",
+        "space in the target": b"GET /a b HTTP/1.1",
+        "NUL in the target": b"GET /\x00 HTTP/1.1",
+        "control byte in the target": b"GET /\x07 HTTP/1.1",
+        "high byte in the target": b"GET /\xff HTTP/1.1",
+        "UTF-8 in the target": "GET /ü HTTP/1.1".encode(),
+        "DEL in the target": b"GET /\x7f HTTP/1.1",
+        "fragment": b"GET /#top HTTP/1.1",
+        "relative target": b"GET healthz HTTP/1.1",
+        "absolute target without a path": b"GET http://127.0.0.1 HTTP/1.1",
+        "absolute target, port beyond": b"GET http://127.0.0.1:99999/ HTTP/1.1",
+        "quoted": b'"GET" / HTTP/1.1',
+        "HTTP/2 preface": b"PRI * HTTP/2.0",
+        "backslash method": b"G\\T / HTTP/1.1",
+        "very long method": b"G" * 5000 + b" / HTTP/1.1",
+        "NUL first": b"\x00GET / HTTP/1.1",
+        "byte order mark": b"\xef\xbb\xbfGET / HTTP/1.1",
+    }
+    row = "Bad request line"
+    found = [case(row, name, line + b"\r\n" + HOST + b"\r\n", 400, closes=True) for name, line in bad.items()]
+    other = {
+        "TLS hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(200)),
+        "SSH banner": b"SSH-2.0-OpenSSH_9.6\r\n",
+        "SMTP": b"EHLO example.org\r\n",
+        "Redis": b"*1\r\n$4\r\nPING\r\n",
+        "binary": bytes(range(256)),
+        "JSON alone": BODY + b"\r\n\r\n",
+        "response": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    }
+    found += [case(row, name, raw, 400, closes=True) for name, raw in other.items()]
+    found += [case(row, name, raw, 0, eof=True, closes=True) for name, raw in {
+        "nothing": b"", "line ends alone": b"\r\n\r\n", "half a line": b"GET / HT", "half a header": b"GET / HTTP/1.1\r\nHo"
+    }.items()]  # fmt: skip
+    return found
+
+
+def framing() -> list[Case]:
+    """Lengths and header bytes that two servers could read differently: 400 and close."""
+    row = "Framing"
+    bad: dict[str, bytes] = {
+        "length twice, equal": b"Content-Length: 16\r\nContent-Length: 16\r\n\r\n" + BODY,
+        "length twice, different": b"Content-Length: 16\r\nContent-Length: 0\r\n\r\n" + BODY,
+        "length and chunked": b"Content-Length: 16\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "chunked and length": b"Transfer-Encoding: chunked\r\nContent-Length: 16\r\n\r\n0\r\n\r\n",
+        "chunked twice": b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "chunked, identity": b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        "gzip, chunked": b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "gzip alone": b"Transfer-Encoding: gzip\r\n\r\n0\r\n\r\n",
+        "identity": b"Transfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+        "xchunked": b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        "quoted chunked": b'Transfer-Encoding: "chunked"\r\n\r\n0\r\n\r\n',
+        "vertical tab before chunked": b"Transfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n",
+        "space before the colon": b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        "space before the colon of the length": b"Content-Length : 16\r\n\r\n" + BODY,
+        "folded header": b"X-A: 1\r\n 2\r\n\r\n",
+        "folded with a tab": b"X-A: 1\r\n\t2\r\n\r\n",
+        "header begins with a space": b" X-A: 1\r\n\r\n",
+        "bare LF after a header": b"X-A: 1\nX-B: 2\r\n\r\n",
+        "bare LF at the end": b"X-A: 1\r\n\n",
+        "bare CR in a value": b"X-A: 1\r2\r\n\r\n",
+        "NUL in a value": b"X-A: \x00\r\n\r\n",
+        "NUL in a name": b"X-\x00: 1\r\n\r\n",
+        "control byte in a value": b"X-A: \x01\r\n\r\n",
+        "DEL in a value": b"X-A: \x7f\r\n\r\n",
+        "high byte in a name": b"X-\xff: 1\r\n\r\n",
+        "space in a name": b"X A: 1\r\n\r\n",
+        "no colon": b"X-A\r\n\r\n",
+        "no name": b": 1\r\n\r\n",
+        "brackets in a name": b"X[A]: 1\r\n\r\n",
+    }
+    lengths = "-1 +16 -0 0x10 1e2 16,16 16.0 ١٦ 1_6 99999999999999999999999 16;a ½".split() + ["", "16 16", "sixteen"]
+    bad |= {f"length {text!r}": b"Content-Length: " + text.encode() + b"\r\n\r\n" + BODY for text in lengths}
+    head = b"POST /v1/runs HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
+    found = [case(row, name, head + rest, 400, closes=True) for name, rest in bad.items()]
+    alone = b"POST /v1/runs HTTP/1.0\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    found.append(case(row, "chunked in HTTP/1.0", alone, 400, closes=True))
+    found.append(case(row, "bare LF everywhere", b"GET / HTTP/1.1\nHost: 127.0.0.1\n\n", 400, closes=True))
+    short = request("POST", RUNS, [TYPE, ("Content-Length", "900")]) + BODY
+    found.append(case("Length beyond the body", "then FIN", short, 0, eof=True, closes=True))
+    cut = request("POST", RUNS, [TYPE, ("Transfer-Encoding", "chunked")]) + b"10\r\n" + BODY
+    found.append(case("Length beyond the body", "chunked, then FIN", cut, 0, eof=True, closes=True))
+    found.append(case(row, "RTSP", b"DESCRIBE / RTSP/1.0\r\n" + HOST + b"\r\n", 400, 405))
+    return found
+
+
+def chunks() -> list[Case]:
+    head = request("POST", RUNS, [TYPE, ("Transfer-Encoding", "chunked")])
+    bad = {
+        "no number": b"z\r\na\r\n0\r\n\r\n",
+        "empty size": b"\r\na\r\n0\r\n\r\n",
+        "0x10": b"0x10\r\n" + BODY + b"\r\n0\r\n\r\n",
+        "-1": b"-1\r\n\r\n",
+        "+10": b"+10\r\n" + BODY + b"\r\n0\r\n\r\n",
+        "size beyond 64 bits": b"ffffffffffffffffff\r\na",
+        "bare LF": b"10\n" + BODY + b"\r\n0\r\n\r\n",
+        "no line end after the data": b"10\r\n" + BODY + b"XX0\r\n\r\n",
+        "more data than said": b"2\r\n" + BODY + b"\r\n0\r\n\r\n",
+        "space before the size": b" 10\r\n" + BODY + b"\r\n0\r\n\r\n",
+        "space after the size": b"10 \r\n" + BODY + b"\r\n0\r\n\r\n",
+        "length in the trailer": b"10\r\n" + BODY + b"\r\n0\r\nContent-Length: 5\r\n\r\n",
+        "NUL in an extension": b"10;a=\x00\r\n" + BODY + b"\r\n0\r\n\r\n",
+    }
+    row = "Framing"
+    found = [case(row, f"chunk: {name}", head + rest, 400, closes=True) for name, rest in bad.items()]
+    fine = {
+        "extension": b"10;a=b\r\n" + BODY + b"\r\n0\r\n\r\n",
+        "trailer that names a host": b"10\r\n" + BODY + b"\r\n0\r\nHost: evil.example\r\n\r\n",
+        "bytes one by one": b"".join(b"1\r\n%c\r\n" % byte for byte in BODY) + b"0\r\n\r\n",
+    }
+    return found + [case("Served", f"chunk: {name}", head + rest, 202) for name, rest in fine.items()]
+
+
+def sizes() -> list[Case]:
+    many = [(f"X-{n}", "1") for n in range(150)]
+    large = b'{"input":"' + b"x" * 1_100_000 + b'"}'
+    chunked = request("POST", RUNS, [TYPE, ("Transfer-Encoding", "chunked")])
+    found = [
+        case("Large head", "150 headers", request("GET", "/healthz", many), 431),
+        case("Large head", "a header of 17 KiB", request("GET", "/healthz", [("X-A", "a" * 17_000)]), 431),
+        case("Large head", "a name of 17 KiB", request("GET", "/healthz", [("X" * 17_000, "a")]), 431),
+        case("Large head", "a cookie of 100 KB", request("GET", "/healthz", [("Cookie", "a=" * 50_000)]), 431, closes=True),
+        case("Large head", "1 MB of headers, never ending", request("GET", "/healthz", many * 1000)[:-2], 431, closes=True),
+        case("Large head", "a URL of 1 MB", request("GET", "/" + "x" * 1_000_000), 431, 414, closes=True),
+        case("Long URL", "a path of 5 KB", request("GET", "/" + "x" * 5000), 414),
+        case("Long URL", "a query of 5 KB", request("GET", "/v1/runs?" + "x" * 5000), 414),
+        case("Long URL", "a run id of 5 KB", request("GET", "/v1/runs/" + "x" * 5000), 414),
+        case("Large body", "declared, nothing sent", request("POST", RUNS, [TYPE, ("Content-Length", "1048577")]), 413),
+        case("Large body", "declared as 10 TB", request("POST", RUNS, [TYPE, ("Content-Length", str(10**13))]), 413),
+        case("Large body", "chunked, never ending", chunked + b"10000\r\n" + b" " * 65536 + b"\r\n" + b"100000\r\n" + b" " * 1_048_570, 413),
+    ]  # fmt: skip
+    for where, path in BODIES.items():
+        found.append(case("Large body", f"1.1 MB to {where}", post(path, large), 413))
+    return found
+
+
+def hosts() -> list[Case]:
+    """DNS rebinding: a foreign name is refused."""
+    foreign = (
+        "evil.example 127.0.0.1.evil.example localhost.evil.example 0.0.0.0 10.0.0.1 169.254.169.254 [::] 2130706433"
+    )
+    odd = [
+        "127.0.0.1@evil.example",
+        "evil.example#127.0.0.1",
+        "127.0.0.1:80:80",
+        "127.0.0.1 evil.example",
+        "a,127.0.0.1",
+        "",
+    ]
+    found = [
+        case("Host", name or "empty", request("GET", "/healthz", host=name), 421) for name in foreign.split() + odd
+    ]
+    twice = request("GET", "/healthz", [("Host", "127.0.0.1")])
+    found.append(case("Host", "twice", twice, 400))
+    found.append(case("Host", "twice, one foreign", request("GET", "/healthz", [("Host", "evil.example")]), 400))
+    found.append(case("Host", "missing", request("GET", "/healthz", host=None), 400))
+    fine = ["localhost", "LOCALHOST", "localhost:1", "[::1]", "a.localhost", "127.0.0.2"]
+    return found + [case("Served", f"host {name}", request("GET", "/healthz", host=name), 200) for name in fine]
+
+
+def special() -> list[Case]:
+    row = "Special requests"
+    get = b"GET /healthz HTTP/1.1\r\n" + HOST
+    upgrade = b"Connection: Upgrade\r\n"
+    key = b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+    connect = b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n"
+    post_h2c = post(RUNS, BODY, ("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"))
+    steering = [("x-request-timeout-seconds", "0.001"), ("x-request-disconnect-disabled", "?1")]
+    found = [
+        case(row, "Upgrade: h2c", get + upgrade + b"Upgrade: h2c\r\n\r\n", 200),
+        case(row, "Upgrade: websocket", get + upgrade + b"Upgrade: websocket\r\n" + key + b"\r\n", 200),
+        case(row, "Upgrade: TLS/1.0", get + upgrade + b"Upgrade: TLS/1.0\r\n\r\n", 200),
+        case(row, "h2c with a body", post_h2c, 202, 400, closes=True),
+        case(row, "CONNECT", connect, 405, allow=True, closes=True),
+        case(row, "CONNECT to a path", request("CONNECT", "/v1/runs"), 405, 400, closes=True),
+        case(row, "TRACE", request("TRACE", "/healthz"), 405, allow=True),
+        case(row, "OPTIONS *", request("OPTIONS", "*"), 404, 400),
+        case(row, "Expect: 100-continue", post(RUNS, BODY, ("Expect", "100-continue")), 202),
+        case(row, "Expect: the moon", post(RUNS, BODY, ("Expect", "the moon")), 202, 417),
+        case(row, "HTTP/1.0", b"GET /healthz HTTP/1.0\r\n\r\n", 200, closes=True),
+        case(row, "pipelined", request("GET", "/healthz") * 3, 200),
+        case(row, "pipelined with rubbish", request("GET", "/healthz") + b"rubbish\r\n\r\n", 200, closes=True),
+        case(row, "absolute target", request("GET", "http://127.0.0.1/healthz"), 200),
+        case(row, "steering headers", request("GET", "/healthz", steering), 200),
+        case(row, "steering header with a high byte", request("GET", "/healthz", [("x-request-id", b"\xff\xfe")]), 200),
+        case(row, "multiplexed model", request("GET", "/healthz", [("serve_multiplexed_model_id", b"\xff")]), 200),
+        case(row, "session id", request("GET", "/healthz", [("x-session-id", b"\xff")]), 200),
+        case(row, "traceparent", request("GET", "/healthz", [("traceparent", "00-zz-zz-01")]), 200),
+        case(row, "HEAD", request("HEAD", "/healthz"), 200),
+        case("Encoding", "gzip", post(RUNS, BODY, ("Content-Encoding", "gzip")), 415),
+        case("Encoding", "gzip bomb", post(RUNS, bytes.fromhex("1f8b0800000000000003") + b"\xff" * 5000, ("Content-Encoding", "gzip")), 415),
+        case("Encoding", "br", post(RUNS, BODY, ("Content-Encoding", "br")), 415),
+        case("Encoding", "identity, gzip", post(RUNS, BODY, ("Content-Encoding", "identity, gzip")), 415),
+        case("Encoding", "twice", post(RUNS, BODY, ("Content-Encoding", "identity"), ("Content-Encoding", "deflate")), 415),
+    ]  # fmt: skip
+    return found
+
+
+ALLOWED = {
+    "/": {"GET", "HEAD"},
+    "/healthz": {"GET", "HEAD"},
+    "/readyz": {"GET", "HEAD"},
+    "/openapi.json": {"GET", "HEAD"},
+    "/v1/runs": {"GET", "HEAD", "POST"},
+    RUN: {"GET", "HEAD"},
+    RUN + "/events": {"GET", "HEAD"},
+    RUN + "/cancel": {"POST"},
+    RUN + "/input": {"POST"},
+    RUN + "/resume": {"POST"},
+    "/v1/agents": {"GET", "HEAD"},
+    "/v1/tools": {"GET", "HEAD"},
+    "/v1/conversations": {"GET", "HEAD"},
+    f"/v1/conversations/{CONVERSATION}": {"GET", "HEAD", "DELETE"},
+}
+
+
+def methods() -> list[Case]:
+    tried = ("GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "MKCOL", "PURGE")
+    return [
+        case("Wrong method", f"{method} {path}", request(method, path), 405, code="method_not_allowed", allow=True)
+        for path, allowed in ALLOWED.items()
+        for method in tried
+        if method not in allowed
+    ]
+
+
+def types() -> list[Case]:
+    wrong = [
+        "text/plain",
+        "text/plain;charset=UTF-8",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/xml",
+        "application/jsonp",
+        "application/json-seq",
+        "text/json",
+        "*/*",
+        "application",
+        "",
+        "application/json, text/plain",
+        "application/json; charset=utf-16",
+        "application/json; charset=utf-7",
+        "\xff\xfe",
+    ]
+    found = [
+        case("Content type", f"{kind!r} to {where}", request("POST", path, [("Content-Type", kind)], BODY), 415)
+        for kind in wrong
+        for where, path in BODIES.items()
+    ]
+    for where, path in BODIES.items():
+        found.append(case("Content type", f"none to {where}", request("POST", path, [], BODY), 415))
+        found.append(case("Content type", f"twice to {where}", request("POST", path, [TYPE, TYPE], BODY), 415))
+    return found
+
+
+def accepts() -> list[Case]:
+    events, row = RUN + "/events", "Accept"
+    none = [
+        "application/xml",
+        "text/html",
+        "image/*",
+        "text/event-stream;q=0",
+        "application/json;q=0, text/html",
+        "text/event-streams",
+    ]
+    found = [case(row, f"{value} of events", request("GET", events, [("Accept", value)]), 406) for value in none]
+    found += [
+        case(row, f"{value} of a new run", post(RUNS, BODY, ("Accept", value)), 406)
+        for value in none
+        if value != "text/event-stream;q=0"
+    ]
+    odd = [
+        "",
+        ",",
+        ";",
+        "q=1",
+        "*",
+        "a" * 3000,
+        "application/json;q=NaN",
+        "application/json;q=1e999",
+        "application/json;" * 200,
+    ]
+    odd += ["\xff", "application/json;q=-1", "application/json;q=2", '"', "*/*;q=0.0001", "application/json;q="]
+    found += [case(row, f"odd: {value[:30]!r}", request("GET", events, [("Accept", value)]), 200, 406) for value in odd]
+    return found
