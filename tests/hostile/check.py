@@ -18,7 +18,7 @@ SECRETS = (b"Traceback", b"/site-packages/", b"sqlite3", b"SELECT ", b"INSERT ",
 
 def complaints(case: Case, reply: Reply) -> list[str]:
     """What is wrong with ``reply``, in sentences that name the case."""
-    wrong = [*_general(reply)]
+    wrong = [*general(reply)]
     if reply.status not in case.expect:
         wrong.append(f"status {reply.status}, not {sorted(case.expect)}: {reply.body[:160]!r}")
     elif case.code and reply.code != case.code:
@@ -30,7 +30,7 @@ def complaints(case: Case, reply: Reply) -> list[str]:
     return [f"{case.id}: {words}" for words in wrong]
 
 
-def _general(reply: Reply) -> list[str]:
+def general(reply: Reply) -> list[str]:
     """What holds for every answer."""
     if reply.status == 0:
         return [] if reply.closed else ["no answer, and the connection stayed open"]

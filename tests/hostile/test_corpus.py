@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import random
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -10,8 +13,9 @@ import pytest
 
 from tests.faults.report import record
 from tests.hostile.case import Case
-from tests.hostile.check import complaints, healthy_beside
+from tests.hostile.check import complaints, general, healthy_beside
 from tests.hostile.corpus import corpus
+from tests.hostile.mutations import mutations
 from tests.hostile.raw import exchange
 from tests.hostile.server import World, serving
 
@@ -44,3 +48,38 @@ async def test_every_case_of_the_corpus_gets_its_answer_and_a_request_beside_it_
     record(promise="P15", what="cases of the corpus of bad input over sockets", n=len(cases), violations=len(wrong))
     assert not wrong, "\n".join(wrong)
     assert healthy.served >= 20 and healthy.failed == 0
+
+
+MUTATIONS = int(os.environ.get("MUTATIONS", "2000"))
+
+
+async def test_no_mutation_of_a_valid_request_is_our_failure(server: World) -> None:
+    """Whatever the bytes: an answer below 500, or the connection ends; and the server is there afterwards."""
+    seed = int(os.environ.get("SEED", random.randrange(1 << 32)))
+    gate = asyncio.Semaphore(64)
+    seen: Counter[int] = Counter()
+
+    async def one(raw: bytes) -> list[str]:
+        async with gate:
+            reply = await exchange(server.port, raw, patience_s=0.3)
+            if reply.status == 0 and not reply.closed:  # the server may wait for more
+                reply = await exchange(server.port, raw, eof=True)
+        seen[reply.status] += 1
+        return [f"{words}: {raw!r}" for words in general(reply)]
+
+    async with healthy_beside(server.port) as healthy:
+        tries = [one(server.filled(raw)) for raw in mutations(MUTATIONS, seed)]
+        wrong = [words for found in await asyncio.gather(*tries) for words in found]
+    floor = ", ".join(f"{count} x {status or 'closed'}" for status, count in sorted(seen.items()))
+    record(
+        promise="P15",
+        what="valid requests with bytes changed",
+        n=MUTATIONS,
+        violations=len(wrong),
+        seed=seed,
+        floor=floor,
+    )
+    assert not wrong, f"SEED={seed}\n" + "\n".join(wrong[:20])
+    assert healthy.served >= 20 and healthy.failed == 0
+    assert len(seen) >= 8  # they are neither all broken in one way nor all fine
+    assert seen[200] + seen[202] > MUTATIONS / 200
