@@ -23,7 +23,9 @@ def require_known(request: Request, names: Collection[str]) -> None:
     unknown = sorted(set(request.query_params) - set(names))
     if unknown:
         known = f"it takes {', '.join(sorted(names))}" if names else "it takes none"
-        raise Refusal(422, "unknown_parameter", f"The query has a parameter {unknown[0][:64]!r} that is not known; {known}.")
+        raise Refusal(
+            422, "unknown_parameter", f"The query has a parameter {unknown[0][:64]!r} that is not known; {known}."
+        )
 
 
 def limit_of(request: Request, *, default: int, most: int) -> int:
