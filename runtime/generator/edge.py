@@ -120,7 +120,8 @@ def _check_sizes(scope: Scope) -> None:
     if url > MAX_URL_BYTES:
         raise Refusal(414, "url_too_long", f"The URL is longer than {MAX_URL_BYTES} bytes.")
     if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
-        raise Refusal(431, "headers_too_large", f"At most {MAX_HEADERS} headers and {MAX_HEADER_BYTES} bytes of them.")
+        words = f"At most {MAX_HEADERS} headers and {MAX_HEADER_BYTES} bytes of them."
+        raise Refusal(431, "headers_too_large", words, headers={"Connection": "close"})
 
 
 def _values(scope: Scope, name: bytes) -> list[str]:

@@ -65,6 +65,13 @@ class _Parser:
         self._reply.complete = True
 
 
+def parsed(data: bytes) -> Reply:
+    """What a server said until it ended the connection."""
+    reply = Reply(closed=True)
+    _Parser(reply).feed(data)
+    return reply
+
+
 async def exchange(
     port: int, raw: bytes, *, patience_s: float = 10.0, eof: bool = False, to_end: bool = False, host: str = "127.0.0.1"
 ) -> Reply:

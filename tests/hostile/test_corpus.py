@@ -6,38 +6,24 @@ import asyncio
 import os
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.report import record
-from tests.hostile.case import Case
-from tests.hostile.check import complaints, general, healthy_beside
+from tests.hostile.check import general, healthy_beside
 from tests.hostile.corpus import corpus
 from tests.hostile.mutations import mutations
 from tests.hostile.raw import exchange
+from tests.hostile.run import tried
 from tests.hostile.server import World, serving
-
-AT_ONCE = 16
 
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[World]:
     async with serving(tmp_path) as world:
         yield world
-
-
-async def tried(world: World, cases: Sequence[Case], at_once: int = AT_ONCE) -> list[str]:
-    """Send each case; what was wrong with the answers."""
-    gate = asyncio.Semaphore(at_once)
-
-    async def one(case: Case) -> list[str]:
-        async with gate:
-            reply = await exchange(world.port, world.filled(case.raw), eof=case.eof, to_end=case.closes)
-        return complaints(case, reply)
-
-    return [words for found in await asyncio.gather(*map(one, cases)) for words in found]
 
 
 async def test_every_case_of_the_corpus_gets_its_answer_and_a_request_beside_it_is_served(server: World) -> None:
