@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
+import uvicorn
 
-from runtime.bootstrap.system import in_process_server
+from runtime.bootstrap.system import in_process
 from runtime.config import Settings
+from runtime.generator.connection import Connection
+from tests.hostile.brief import Brief
 from tests.hostile.case import BUSY, CONVERSATION, ENDED, HASH, UPPER, WAITING
 from tests.rig import PLANNING
 
@@ -55,12 +59,27 @@ class World:
 
 
 @asynccontextmanager
-async def serving(tmp_path: Path, **settings: object) -> AsyncIterator[World]:
+async def serving(tmp_path: Path, *, brief: bool = False, **settings: object) -> AsyncIterator[World]:
+    """``brief``: event streams end by themselves (``Brief``)."""
     script = tmp_path / "script.toml"
     script.write_text(SCRIPT)
     chosen = Settings(model="scripted", script=script, data_dir=tmp_path, log="memory:", **settings)  # type: ignore[arg-type]
-    async with in_process_server(chosen) as url:
-        yield await world(url)
+    async with in_process(chosen) as system:
+        app = Brief(system.app) if brief else system.app
+        server = _Server(uvicorn.Config(app, http=Connection, log_level="error", lifespan="off"))
+        listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        answering = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield await world(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        finally:
+            server.should_exit = server.force_exit = True
+            await answering
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 async def world(url: str) -> World:
