@@ -13,15 +13,29 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from runtime import __version__
-from runtime.generator.accept import JSON, PROBLEM
+from runtime.generator.accept import JSON, PROBLEM, SSE
 from runtime.generator.contract import Problem
 from runtime.generator.principal import Access
 
 ALWAYS = (400, 414, 421, 431, 500)
 """What any request may be refused with, whatever its path."""
 
-        asked = () if self.access == "public" else (*WITH_CREDENTIAL, UNKNOWN_QUERY)
-        for status in sorted({*self.refusals, *asked, *ALWAYS}):
+WITH_CREDENTIAL = (401, 403)
+"""What a request may be refused with where it has to say who asks."""
+UNKNOWN_QUERY = 422
+"""For a query with names that the operation does not have (SECURITY.md 1, "Queries"); public ones are for every link."""
+
+SSE_EVENT = {
+    "type": "object",
+    "description": "One server-sent event; ``data`` is JSON.",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"type": "string"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "retry": {"type": "integer"},
+    },
+}
+"""OpenAPI 3.1 has no words for a stream; those of 3.2 describe its items like this."""
 
 Handler = Callable[[Request], Awaitable[ASGIApp]]
 """Takes a request, gives the response; raises what ``problems`` puts into words."""
@@ -56,7 +70,7 @@ class Answer:
     headers: tuple[str, ...] = ()
 
     def described(self) -> dict[str, object]:
-        content = {media: {"schema": _schema(model)} for media, model in self.content.items()}
+        content = {media: {"schema": _schema(media, model)} for media, model in self.content.items()}
         described: dict[str, object] = {"description": self.description}
         if content:
             described["content"] = content
@@ -93,7 +107,7 @@ class Operation:
         responses: dict[str, object] = {str(answer.status): answer.described() for answer in self.answers}
         asked = () if self.access == "public" else (*WITH_CREDENTIAL, UNKNOWN_QUERY)
         for status in sorted({*self.refusals, *asked, *ALWAYS}):
-            content = {PROBLEM: {"schema": _schema(Problem)}}
+            content = {PROBLEM: {"schema": _schema(PROBLEM, Problem)}}
             responses.setdefault(str(status), {"description": HTTPStatus(status).phrase, "content": content})
         described: dict[str, object] = {"operationId": self.name, "summary": self.summary, "responses": responses}
         described["security"] = [] if self.access == "public" else [{"credential": [self.access]}]
@@ -102,7 +116,7 @@ class Operation:
         if self.body is not None:
             described["requestBody"] = {
                 "required": self.body_required,
-                "content": {JSON: {"schema": _schema(self.body)}},
+                "content": {JSON: {"schema": _schema(JSON, self.body)}},
             }
         return described
 
@@ -154,5 +168,7 @@ def _components(operations: Sequence[Operation]) -> dict[str, Any]:
     return dict(schema["$defs"])
 
 
-def _schema(model: type[BaseModel] | None) -> dict[str, object]:
-    return {"type": "string"} if model is None else {"$ref": f"#/components/schemas/{model.__name__}"}
+def _schema(media: str, model: type[BaseModel] | None) -> dict[str, object]:
+    if model is not None:
+        return {"$ref": f"#/components/schemas/{model.__name__}"}
+    return dict(SSE_EVENT) if media == SSE else {"type": "string"}

@@ -153,6 +153,7 @@ class RunRoutes:
     async def events(self, request: Request) -> ASGIApp:
         """``GET /v1/runs/{run_id}/events``: the stream, or a page; 204 when finished and read to the end."""
         streaming = _wanted(request, (SSE, JSON)) == SSE
+        limit = limit_of(request, default=MAX_PAGE, most=MAX_PAGE)
         try:
             run = await self._run(request)
             cursor = read_cursor(request.headers.getlist("last-event-id"), request.query_params.getlist("after"))
@@ -165,7 +166,7 @@ class RunRoutes:
         if run.terminal and cursor.seq >= run.last_seq:
             return Response(status_code=204)
         if not streaming:
-            return await self._page(run, cursor, limit_of(request, default=MAX_PAGE, most=MAX_PAGE))
+            return await self._page(run, cursor, limit)
         if self._streams.full:
             return EventStream(None, streams=self._streams)
         return await self._stream(run.run_id, cursor.seq)
