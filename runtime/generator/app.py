@@ -85,7 +85,8 @@ def build_app(
     conversations = _conversation_operations(ConversationRoutes(door))
     system = _system_operations(_System(door, settings))
     operations = (*_run_operations(runs), *conversations, *listing, *system)
-    document = orjson.dumps(openapi((*operations, *_document_operations(b""))))
+    listed = (*operations, *_document_operations(b""))
+    document = orjson.dumps(openapi(listed, anyone=settings.auth == "none"))
     operations = (*operations, *_document_operations(document))
     app = Starlette(
         routes=[Route(path, Resource(methods, authenticate)) for path, methods in by_path(operations).items()],

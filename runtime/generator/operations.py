@@ -102,15 +102,15 @@ class Operation:
             return None
         return frozenset(parameter.name for parameter in self.parameters if parameter.where == "query")
 
-    def described(self) -> dict[str, object]:
-        """The OpenAPI operation object."""
+    def described(self, *, anyone: bool = False) -> dict[str, object]:
+        """The OpenAPI operation object; ``anyone`` may ask without a credential (development mode)."""
         responses: dict[str, object] = {str(answer.status): answer.described() for answer in self.answers}
         asked = () if self.access == "public" else (*WITH_CREDENTIAL, UNKNOWN_QUERY)
         for status in sorted({*self.refusals, *asked, *ALWAYS}):
             content = {PROBLEM: {"schema": _schema(PROBLEM, Problem)}}
             responses.setdefault(str(status), {"description": HTTPStatus(status).phrase, "content": content})
         described: dict[str, object] = {"operationId": self.name, "summary": self.summary, "responses": responses}
-        described["security"] = [] if self.access == "public" else [{"credential": [self.access]}]
+        described["security"] = [] if self.access == "public" else [*([{}] * anyone), {"credential": [self.access]}]
         if self.parameters:
             described["parameters"] = [parameter.described() for parameter in self.parameters]
         if self.body is not None:
@@ -129,8 +129,8 @@ def by_path(operations: Sequence[Operation]) -> dict[str, dict[str, Operation]]:
     return paths
 
 
-def openapi(operations: Sequence[Operation]) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of the table; Any because it is JSON."""
+def openapi(operations: Sequence[Operation], *, anyone: bool = False) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of the table; Any because it is JSON. ``anyone``: no credential is asked for."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -140,7 +140,7 @@ def openapi(operations: Sequence[Operation]) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": {
-            path: {method.lower(): operation.described() for method, operation in methods.items()}
+            path: {method.lower(): operation.described(anyone=anyone) for method, operation in methods.items()}
             for path, methods in by_path(operations).items()
         },
         "components": {

@@ -6,7 +6,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LIFETIME_S = 0.3
+LIFETIME_S = 0.1
 
 
 class Brief:
