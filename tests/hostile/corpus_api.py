@@ -72,10 +72,12 @@ def ids() -> list[Case]:
             case("Id", f"#{number} followed", request("GET", path + "/events"), 404, code="not_found"),
             case("Id", f"#{number} cancelled", post(path + "/cancel", b""), 404, code="not_found"),
             case("Id", f"#{number} resumed", post(path + "/resume", b"{}"), 404, code="not_found"),
-            case("Id", f"#{number} told", post(path + "/input", b'{"type":"message","text":"a"}'), 404, code="not_found"),
+            case(
+                "Id", f"#{number} told", post(path + "/input", b'{"type":"message","text":"a"}'), 404, code="not_found"
+            ),
             case("Id", f"#{number} conversation", request("GET", f"/v1/conversations/{run_id}"), 404, code="not_found"),
             case("Id", f"#{number} deleted", request("DELETE", f"/v1/conversations/{run_id}"), 404, code="not_found"),
-        ]  # fmt: skip
+        ]
     odd = {
         "upper case": UPPER,
         "trailing slash": f"{ENDED}/",
@@ -195,10 +197,27 @@ def queries() -> list[Case]:
         "conversation": f"/v1/conversations/{CONVERSATION}",
     }
     lists["page"] = f"/v1/runs/{ENDED}/events"
-    limits = (
-        "-1 0 1e9 abc 1.5 +1 0x1 1_0 1001 99999999999 9999999999999999999999 ٣ NaN %00 1%00 %ff 1;1 true []".split()
-        + ["", "%201", "1%20"]
-    )
+    limits = [
+        "-1",
+        "0",
+        "1e9",
+        "abc",
+        "1.5",
+        "+1",
+        "0x1",
+        "1_0",
+        "1001",
+        "99999999999",
+        "9999999999999999999999",
+        "٣",
+        "NaN",
+        "%00",
+        "1%00",
+        "%ff",
+        "1;1",
+        "true",
+        "[]",
+    ] + ["", "%201", "1%20"]
     found = []
     for where, path in lists.items():
         found += gets(
@@ -209,7 +228,7 @@ def queries() -> list[Case]:
         )
         found += gets("Query", [(f"limit twice of {where}", f"{path}?limit=1&limit=1")], 400, code="invalid_query")
     for where in ("conversations", "conversation"):
-        befores = "-1 0 abc 1e9 ٣ 99999999999999999999 %00".split() + [quote(SQL), ""]
+        befores = ["-1", "0", "abc", "1e9", "٣", "99999999999999999999", "%00"] + [quote(SQL), ""]
         found += gets(
             "Query",
             [(f"before={v} of {where}", f"{lists[where]}?before={_encoded(v)}") for v in befores],
@@ -245,9 +264,38 @@ def _encoded(value: str) -> str:
 def paths() -> list[Case]:
     """What is not there: 404 with the same body as an unknown run's."""
     nowhere = [
-        "/v1", "/v1/", "/v2/runs", "/v1/runs/", "//v1/runs", "/v1//runs", "/V1/runs", "/v1/Runs", "/v1/runs/..", "/v1/../healthz",
-        "/.env", "/.git/config", "/etc/passwd", "/admin", "/metrics/..", "/docs/..", "/redoc", "/graphql", "/actuator/env", "/wp-login.php", "/cgi-bin/sh",
-        "/static/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/v1/runs%2f", "/healthz/", "/healthz%00", "/\\..\\..",
-        "/-/routes", "/api/jobs/", "/api/serve/applications/", f"/v1/runs/{ENDED}/events/1", f"/v1/runs/{ENDED}/nothing", "/;/",
-    ]  # fmt: skip
+        "/v1",
+        "/v1/",
+        "/v2/runs",
+        "/v1/runs/",
+        "//v1/runs",
+        "/v1//runs",
+        "/V1/runs",
+        "/v1/Runs",
+        "/v1/runs/..",
+        "/v1/../healthz",
+        "/.env",
+        "/.git/config",
+        "/etc/passwd",
+        "/admin",
+        "/metrics/..",
+        "/docs/..",
+        "/redoc",
+        "/graphql",
+        "/actuator/env",
+        "/wp-login.php",
+        "/cgi-bin/sh",
+        "/static/../../etc/passwd",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "/v1/runs%2f",
+        "/healthz/",
+        "/healthz%00",
+        "/\\..\\..",
+        "/-/routes",
+        "/api/jobs/",
+        "/api/serve/applications/",
+        f"/v1/runs/{ENDED}/events/1",
+        f"/v1/runs/{ENDED}/nothing",
+        "/;/",
+    ]
     return gets("Path", [(path, path) for path in nowhere], 404, code="not_found")

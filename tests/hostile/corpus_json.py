@@ -83,7 +83,8 @@ def grammar() -> list[Case]:
 def fields() -> list[Case]:
     """422: unknown fields (mass assignment), wrong types, numbers out of range."""
     row, found = "Mass assignment", []
-    ours = "tenant_id owner epoch status cost run_id state created_at seq takeovers spent budget cancel_requested user admin __proto__ constructor model_config"
+    ours = "tenant_id owner epoch status cost run_id state created_at seq takeovers spent budget cancel_requested"
+    ours += " user admin __proto__ constructor model_config"
     for where, path, good in (
         ("create", RUNS, {"input": "a"}),
         ("resume", RESUME, {}),
@@ -96,15 +97,41 @@ def fields() -> list[Case]:
     wrong: dict[str, tuple[Any, ...]] = {
         "input": (None, True, 5, [], {}, "", " ", "\n\t", ["a"], "x" * 20_001),
         "documents": (5, "", [], "x" * 4097, "/nowhere/at/all", "\n", "../../../../nowhere"),
-        "conversation_id": (5, True, "", "a b", "../x", "%2e%2e", "%00", "\u202e", "🏞", "é", "e\u0301", "x" * 65, "a\n", "a/b"),
+        "conversation_id": (
+            5,
+            True,
+            "",
+            "a b",
+            "../x",
+            "%2e%2e",
+            "%00",
+            "\u202e",
+            "🏞",
+            "é",
+            "e\u0301",
+            "x" * 65,
+            "a\n",
+            "a/b",
+        ),
         "on_disconnect": (True, "", "stop", "CANCEL", 1, ["cancel"]),
         "grace_s": ("5", True, -1, -0.1, 3601, 1e300, [], {}, "NaN"),
         "deadline_s": ("5", True, 0, -1, 0.5, 86_401, 1e300, [], "1h"),
         "budget_usd": ("5", True, 0, -1, 1001, 1e300, [], "$5"),
         "approve_plan": ("true", 1, 0, "yes", [], "on"),
-        "metadata": ([], "a", 1, {"k": 1}, {"k": True}, {"k": None}, {"": "v"}, {"k" * 65: "v"}, {"k": "v" * 513}, {str(n): "v" for n in range(17)}),
+        "metadata": (
+            [],
+            "a",
+            1,
+            {"k": 1},
+            {"k": True},
+            {"k": None},
+            {"": "v"},
+            {"k" * 65: "v"},
+            {"k": "v" * 513},
+            {str(n): "v" for n in range(17)},
+        ),
         "attachments": ({}, "a", 1, ["a"], [{}], [None], [{"type": "text"}] * 9, [{}] * 10_000),
-    }  # fmt: skip
+    }
     for name, values in wrong.items():
         for number, value in enumerate(values):
             found.append(_body("Wrong type", f"{name} #{number}", RUNS, {"input": "a", name: value}))
@@ -232,7 +259,20 @@ def attachments() -> list[Case]:
 
 def texts() -> list[Case]:
     """What is odd and nevertheless a text: accepted as it stands."""
-    fine = ["../../etc/passwd", "%2e%2e%00", "\u202eabc", "🏞🇺🇳👩‍👩‍👧", "e\u0301", "é", "<script>alert(1)</script>", "a\u2028b\u2029c", "data: x\n\nevent: y", "' OR 1=1--", "{{7*7}}", "\x7f\x1b[31m"]  # fmt: skip
+    fine = [
+        "../../etc/passwd",
+        "%2e%2e%00",
+        "\u202eabc",
+        "🏞🇺🇳👩‍👩‍👧",
+        "e\u0301",
+        "é",
+        "<script>alert(1)</script>",
+        "a\u2028b\u2029c",
+        "data: x\n\nevent: y",
+        "' OR 1=1--",
+        "{{7*7}}",
+        "\x7f\x1b[31m",
+    ]
     found = [
         _body("Served", f"text #{n}", RUNS, {"input": text, "metadata": {"k": text}}, 202)
         for n, text in enumerate(fine)

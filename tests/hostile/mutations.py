@@ -28,7 +28,41 @@ VALID = [
     + b'8\r\n{"input"\r\n6\r\n:"Why?\r\n2\r\n"}\r\n0\r\n\r\n',
 ]
 
-PIECES = [b"\r\n", b"\n", b"\r", b"\x00", b"\xff", b"\xc3", b" ", b"\t", b":", b'"', b"\\", b"\\ud800", b"\\u0000", b"{", b"[", b"}", b"%00", b"%", b"/", b"..", b"9" * 20, b"-1", b"1e999", b"NaN", b"0", b";", b",", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"Expect: 100-continue\r\n", b"Connection: close\r\n", "٣".encode(), "🏞".encode()]  # fmt: skip
+PIECES = [
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"\x00",
+    b"\xff",
+    b"\xc3",
+    b" ",
+    b"\t",
+    b":",
+    b'"',
+    b"\\",
+    b"\\ud800",
+    b"\\u0000",
+    b"{",
+    b"[",
+    b"}",
+    b"%00",
+    b"%",
+    b"/",
+    b"..",
+    b"9" * 20,
+    b"-1",
+    b"1e999",
+    b"NaN",
+    b"0",
+    b";",
+    b",",
+    b"Content-Length: 5\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Expect: 100-continue\r\n",
+    b"Connection: close\r\n",
+    "٣".encode(),
+    "🏞".encode(),
+]
 
 
 def mutations(count: int, seed: int) -> Iterator[bytes]:
