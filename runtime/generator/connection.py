@@ -32,6 +32,9 @@ HEAD_DEADLINE_S: Final = 10.0
 BODY_SPARE_S: Final = 2.0
 """The application's own deadline comes first, and answers; this one is for a body that nobody reads."""
 LINGER_S: Final = 2.0
+"""How long nothing must come or go until a connection that has ended is closed."""
+LINGERS: Final = 5
+"""So many times, for a client that goes on sending."""
 MAX_HEAD_BYTES: Final = MAX_HEADER_BYTES + MAX_URL_BYTES + 4 * MAX_HEADERS + 1024
 """As received. ``edge`` counts more exactly; this one bounds memory while the head is still coming."""
 
@@ -51,6 +54,8 @@ class Connection(HttpToolsProtocol):
     """What still comes is thrown away."""
     _ended = False
     """Nothing more is sent, either."""
+    _heard = False
+    """Something came since it was last looked."""
     _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -64,6 +69,7 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
+            self._heard = True
             return
         if self._timer is None and not self._busy:
             self._arm(self.head_deadline_s, self._head_is_late)  # between requests; line ends alone begin no head
@@ -179,19 +185,24 @@ class Connection(HttpToolsProtocol):
         if self._ended or self.transport.is_closing():
             return
         self._deaf = self._ended = True
+        self.flow.resume_reading()  # what comes is taken in, to be thrown away
         self._unset_keepalive_if_required()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-            unsent = self.transport.get_write_buffer_size()
-            self._arm(self.linger_s, lambda: self._linger(unsent))
+            self._linger(LINGERS, self.transport.get_write_buffer_size())
         else:
             self.transport.close()
 
-    def _linger(self, unsent: int) -> None:
-        """Close, unless the client is still taking in what it was sent."""
+    def _linger(self, times: int, unsent: int) -> None:
+        self._heard = False
+        self._arm(self.linger_s, lambda: self._close_if_quiet(times, unsent))
+
+    def _close_if_quiet(self, times: int, unsent: int) -> None:
         left = self.transport.get_write_buffer_size()
         if left < unsent:
-            self._arm(self.linger_s, lambda: self._linger(left))
+            self._linger(times, left)  # the client still takes in what it was sent
+        elif self._heard and times > 1:
+            self._linger(times - 1, left)
         else:
             self.transport.abort()
 

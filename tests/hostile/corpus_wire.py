@@ -7,6 +7,7 @@ from tests.hostile.raw import post, request
 
 BODY = b'{"input":"Why?"}'
 TYPE = ("Content-Type", "application/json")
+BROKEN = "malformed_request"
 HOST = b"Host: 127.0.0.1\r\n"
 
 
@@ -49,7 +50,9 @@ def lines() -> list[Case]:
         "byte order mark": b"\xef\xbb\xbfGET / HTTP/1.1",
     }
     row = "Bad request line"
-    found = [case(row, name, line + b"\r\n" + HOST + b"\r\n", 400, closes=True) for name, line in bad.items()]
+    found = [
+        case(row, name, line + b"\r\n" + HOST + b"\r\n", 400, code=BROKEN, closes=True) for name, line in bad.items()
+    ]
     other = {
         "TLS hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(200)),
         "SSH banner": b"SSH-2.0-OpenSSH_9.6\r\n",
@@ -59,7 +62,7 @@ def lines() -> list[Case]:
         "JSON alone": BODY + b"\r\n\r\n",
         "response": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
     }
-    found += [case(row, name, raw, 400, closes=True) for name, raw in other.items()]
+    found += [case(row, name, raw, 400, code=BROKEN, closes=True) for name, raw in other.items()]
     found += [
         case(row, name, raw, 0, eof=True, closes=True)
         for name, raw in {
@@ -122,10 +125,10 @@ def framing() -> list[Case]:
     ] + ["", "16 16", "sixteen"]
     bad |= {f"length {text!r}": b"Content-Length: " + text.encode() + b"\r\n\r\n" + BODY for text in lengths}
     head = b"POST /v1/runs HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
-    found = [case(row, name, head + rest, 400, closes=True) for name, rest in bad.items()]
+    found = [case(row, name, head + rest, 400, code=BROKEN, closes=True) for name, rest in bad.items()]
     alone = b"POST /v1/runs HTTP/1.0\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
-    found.append(case(row, "chunked in HTTP/1.0", alone, 400, closes=True))
-    found.append(case(row, "bare LF everywhere", b"GET / HTTP/1.1\nHost: 127.0.0.1\n\n", 400, closes=True))
+    found.append(case(row, "chunked in HTTP/1.0", alone, 400, code=BROKEN, closes=True))
+    found.append(case(row, "bare LF everywhere", b"GET / HTTP/1.1\nHost: 127.0.0.1\n\n", 400, code=BROKEN, closes=True))
     short = request("POST", RUNS, [TYPE, ("Content-Length", "900")]) + BODY
     found.append(case("Length beyond the body", "then FIN", short, 0, eof=True, closes=True))
     cut = request("POST", RUNS, [TYPE, ("Transfer-Encoding", "chunked")]) + b"10\r\n" + BODY
@@ -152,7 +155,7 @@ def chunks() -> list[Case]:
         "NUL in an extension": b"10;a=\x00\r\n" + BODY + b"\r\n0\r\n\r\n",
     }
     row = "Framing"
-    found = [case(row, f"chunk: {name}", head + rest, 400, closes=True) for name, rest in bad.items()]
+    found = [case(row, f"chunk: {name}", head + rest, 400, code=BROKEN, closes=True) for name, rest in bad.items()]
     fine = {
         "extension": b"10;a=b\r\n" + BODY + b"\r\n0\r\n\r\n",
         "trailer that names a host": b"10\r\n" + BODY + b"\r\n0\r\nHost: evil.example\r\n\r\n",

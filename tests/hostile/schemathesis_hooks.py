@@ -13,9 +13,10 @@ SEMANTIC = re.compile(
     "|is not a folder this server can read|used with another (request )?body|only the plan can be answered"
     "|give either data or url|say the media_type|media_type \\S+ is no|is not base64|data is no|data is not text"
     "|must be printable|must name a host"
-    "|contains a NUL character|a text is given as data|IPv6|does not appear to be|port|netloc"
+    "|contains a NUL character|should be a valid integer|a text is given as data|IPv6|does not appear to be|port|netloc"
 )
-"""Refusals of what the schema allows: JSON Schema has no words for graphs, for what is there, for keys used before."""
+"""Refusals of what the schema allows: JSON Schema has no words for graphs, for what is there, for keys used before; and to it
+1.0 is an integer."""
 
 
 @schemathesis.check
