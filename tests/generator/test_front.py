@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.config import HTTP_PROTOCOLS
 
-from actors.environment import DEFAULTS
+from actors.environment import DEFAULTS, FRONT, warn_of_missing_front
 from actors.proxy import front
 from runtime.generator.connection import Connection
 from runtime.generator.front import STEERING, Front
@@ -105,5 +105,16 @@ def test_serve_is_told_where_the_front_is(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(HTTP_PROTOCOLS, "auto", "another")
     (middleware,) = front()
     assert middleware.cls is Front
-    assert DEFAULTS["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] == f"{front.__module__}.{front.__qualname__}"
+    assert DEFAULTS[FRONT] == f"{front.__module__}.{front.__qualname__}"
     assert HTTP_PROTOCOLS["auto"] == f"{Connection.__module__}:{Connection.__qualname__}"
+
+
+def test_a_serve_that_was_likely_not_told_of_it_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(FRONT, DEFAULTS[FRONT])
+    warn_of_missing_front()
+    assert not caplog.records
+    monkeypatch.delenv(FRONT)
+    warn_of_missing_front()
+    assert "connections have no deadlines" in caplog.text
