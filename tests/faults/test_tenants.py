@@ -54,6 +54,13 @@ def talk(which: str) -> Path_:
     return lambda tenant: f"/v1/conversations/{getattr(tenant, which)['conversation_id']}"
 
 
+def chat(which: str, rest: str) -> Path_:
+    return lambda tenant: f"/v1/ai-sdk/chat/{getattr(tenant, which)['conversation_id']}{rest}"
+
+
+CHAT = {"id": "matrix", "messages": [{"id": "m", "role": "user", "parts": [{"type": "text", "text": "Why?"}]}]}
+
+
 def plain(path: str) -> Path_:
     return lambda _: path
 
@@ -71,6 +78,10 @@ ROWS: dict[str, Row] = {
     "deleteConversation": Row(talk("spare"), (204,)),
     "listAgents": Row(plain("/v1/agents"), (200,), names=False),
     "listTools": Row(plain("/v1/tools"), (200,), names=False),
+    "chat": Row(plain("/v1/ai-sdk/chat"), (200,), CHAT, accept="text/event-stream", names=False),
+    "resumeChat": Row(chat("ended", "/stream"), (200,), accept="text/event-stream", names=False),
+    "listChatMessages": Row(chat("ended", "/messages"), (200,), names=False),
+    "stopChat": Row(chat("waiting", "/stop"), (202, 409)),
     "createKey": Row(plain("/v1/keys"), (201,), {"name": "new"}, names=False),
     "listKeys": Row(plain("/v1/keys"), (200,), names=False),
     "rotateKey": Row(lambda tenant: f"/v1/keys/{tenant.key_id}/rotate", (201,), {}),
@@ -166,7 +177,7 @@ async def test_credential_matrix_over_every_operation(world: House, both: tuple[
             tries += 1
             assert not [secret for secret in acme.own if secret.encode() in answer.content], name
             if row.names:
-                absent = template.format(run_id=ABSENT_RUN, conversation_id="nobody", key_id="nobody")
+                absent = template.format(run_id=ABSENT_RUN, conversation_id="nobody", key_id="nobody", chat_id="nobody")
                 assert answer.status_code == 404, name
                 assert looks(answer) == looks(await asked(stranger, method, row, absent)), name
         answer = await asked(acme.http, method, row, row.path(acme))

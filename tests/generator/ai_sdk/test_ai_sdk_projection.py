@@ -342,7 +342,7 @@ def test_a_call_that_waits_for_approval_ends_the_response_with_the_question() ->
     chunks = chunks_of(log(*ASKED, waits("a:1.c1")))
     asked = of_type(chunks, "tool-approval-request")
     assert asked == [
-        {"type": "tool-approval-request", "approvalId": "a:1.c1", "toolCallId": "a:1.c1", "reason": "it sends"}
+        {"type": "tool-approval-request", "approvalId": "a:1.c1#h", "toolCallId": "a:1.c1", "reason": "it sends"}
     ]
     assert chunks[-1] == {
         "type": "finish", "finishReason": "tool-calls", "messageMetadata": {"state": "waiting"},

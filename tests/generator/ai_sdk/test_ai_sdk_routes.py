@@ -19,6 +19,7 @@ from runtime.events import catalog as ev
 from runtime.events.codec import decode
 from runtime.events.envelope import Draft
 from runtime.events.fold import fold_all
+from runtime.events.messages import ToolUseBlock
 from runtime.generator.app import build_app
 from runtime.generator.principal import SCOPES, Principal
 from runtime.generator.protocols.ai_sdk.history import MAX_TURNS
@@ -46,7 +47,7 @@ def answered(run_id: str, *parts: Body, chat: str = "c1", **more: Any) -> Body:
     return {"id": chat, "messages": [message], "trigger": "submit-message", "messageId": run_id, **more}
 
 
-def approval(approved: bool = True, *, id: str = "a:1.c1", **more: Any) -> Body:
+def approval(approved: bool = True, *, id: str = "a:1.c1#h", **more: Any) -> Body:
     judged = {"id": id, "approved": approved, **more}
     return {"type": "dynamic-tool", "toolCallId": id, "state": "approval-responded", "approval": judged}
 
@@ -398,6 +399,7 @@ async def test_an_answer_while_others_still_speak_goes_on_in_the_middle(app: Sta
     [
         ((), {}, "nothing_answered"),
         ((approval(id="a:9.c9"),), {}, "not_asked"),
+        ((approval(id="a:1.c1#another"),), {}, "arguments_changed"),
         ((), {"answers": [{"approval": "a:1.c1", "arguments_hash": "another"}]}, "arguments_changed"),
     ],
 )
@@ -409,6 +411,28 @@ async def test_what_answers_nothing_is_refused(
     response = await http.post(CHAT, json=answered(run_id, *parts, **more))
     assert (response.status_code, response.json()["code"]) == (409, code)
     assert len(door.events[run_id]) == before
+
+
+async def test_an_answer_to_another_question_is_refused(
+    app: Starlette, http: httpx2.AsyncClient, door: MemoryDoor
+) -> None:
+    exchange, run_id = await begin(app, door)
+    use = ToolUseBlock(id="q1", name="ask_person", input={"question": "Send it?"})
+    await work(door, run_id, *BEGUN, turned("", "a", use), asks_for("q1", kind="question"), waits("a:1.q1"))
+    await exchange.done()
+
+    def part(question: str) -> Body:
+        shown = {"toolCallId": "a:1.q1", "toolName": "ask_person", "input": {"question": question, "options": []}}
+        return {"type": "dynamic-tool", "state": "output-available", "output": "yes", **shown}
+
+    response = await http.post(CHAT, json=answered(run_id, part("Burn it?")))
+    assert (response.status_code, response.json()["code"]) == (409, "arguments_changed")
+    second = post(app, answered(run_id, part("Send it?")))
+    await second.until_sent(b'"start-step"')
+    given = fold_all([decode(stored) for stored in door.events[run_id]]).approvals["a:1.q1"].given
+    assert given is not None
+    assert given.text == "yes"
+    await second.leave()
 
 
 async def test_of_several_answers_either_all_are_written_or_none(
@@ -513,7 +537,7 @@ async def test_a_run_under_way_is_not_in_the_history_and_one_that_asks_is(
     await exchange.done()
     asked = (await http.get(f"{CHAT}/c1/messages")).json()["messages"][1]
     (tool,) = [part for part in asked["parts"] if part["type"] == "dynamic-tool"]
-    assert (asked["id"], tool["state"], tool["approval"]["id"]) == (run_id, "approval-requested", "a:1.c1")
+    assert (asked["id"], tool["state"], tool["approval"]["id"]) == (run_id, "approval-requested", "a:1.c1#h")
     assert is_run_id(asked["id"])
 
 
@@ -528,6 +552,13 @@ async def test_runs_of_the_native_api_are_in_the_history_too(http: httpx2.AsyncC
 
 def test_a_page_of_messages_is_within_what_is_looked_through() -> None:
     assert MAX_TURNS >= 50
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", CHAT), ("GET", f"{CHAT}/c1/stream")])
+async def test_only_a_stream_can_be_answered(http: httpx2.AsyncClient, method: str, path: str) -> None:
+    headers = {"Accept": "application/xml", "Content-Type": "application/json"}
+    response = await http.request(method, path, headers=headers, content=json.dumps(said()))
+    assert (response.status_code, response.json()["code"]) == (406, "not_acceptable")
 
 
 async def test_a_head_request_opens_nothing_for_long(app: Starlette, door: MemoryDoor) -> None:

@@ -33,7 +33,7 @@ class Answered:
 
 
 def answers_in(message: ChatMessage, state: RunState) -> list[ChatAnswer]:
-    """What a message's parts answer of what the run has asked."""
+    """What a message's parts answer of what the run has asked. Raises ``Conflict`` ``arguments_changed``, ``Refusal`` 422."""
     found = [answer for part in message.parts if (answer := _of_part(part, state)) is not None]
     return list({answer.approval: answer for answer in found}.values())
 
@@ -41,7 +41,7 @@ def answers_in(message: ChatMessage, state: RunState) -> list[ChatAnswer]:
 async def record(
     door: Door, state: RunState, answers: list[ChatAnswer], *, clock: Clock, agents: Collection[str], by: str
 ) -> Answered:
-    """Write the answers into the run's log; those that stand there already are left.
+    """Write the answers into the run's log; those that stand there already are left. ``by``: who gives them.
 
     Raises ``Conflict`` (``not_asked``, ``already_answered``, ``arguments_changed``, ``run_finished``) before anything is written.
     """
@@ -82,15 +82,15 @@ async def goes_on_after(door: Door, run_id: str, approvals: Collection[str]) -> 
 def _of_part(part: Mapping[str, Any], state: RunState) -> ChatAnswer | None:
     approval = part.get("approval")
     if part.get("state") == "approval-responded" and isinstance(approval, dict):
-        said = {
-            "approval": approval.get("id"),
-            "approved": approval.get("approved"),
-            "text": approval.get("reason") or "",
-        }
-        return validate(ChatAnswer, said)
+        name, _, agreed = str(approval.get("id")).partition("#")
+        said = {"approval": name, "approved": approval.get("approved"), "text": approval.get("reason") or ""}
+        return validate(ChatAnswer, {**said, "arguments_hash": agreed or None})
     asked = state.approvals.get(str(part.get("toolCallId")))
     if asked is None or asked.requested.kind != "question" or part.get("providerExecuted"):
         return None  # where the part says providerExecuted, its end was written here
+    shown = part.get("input")
+    if isinstance(shown, dict) and shown.get("question", asked.requested.what) != asked.requested.what:
+        raise Conflict("What you answer is not what is asked.", "arguments_changed")
     if part.get("state") == "output-available":
         return validate(ChatAnswer, {"approval": asked.requested.approval, "text": _words(part.get("output"))})
     if part.get("state") == "output-error":

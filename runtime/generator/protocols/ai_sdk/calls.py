@@ -31,6 +31,8 @@ class _Call:
     """``planned``: no part yet; ``writing``: its input is being written; ``ready``: whole; ``asked``: a person is asked."""
     input: Any = None
     """Any: the model chooses it."""
+    approval: str = ""
+    """What a person is asked under, with the hash of exactly what is agreed to: the answer carries both."""
     refused: bool = False
     """A person said no."""
 
@@ -92,9 +94,9 @@ class Calls:
             call.input = {"question": event.what, "options": list(event.options)}
         if call.state in ("planned", "writing"):
             self._available(call)
-        call.state = "asked"
+        call.state, call.approval = "asked", f"{event.approval}#{event.arguments_hash}"
         if event.kind == "tool" and self._version >= 6:
-            asked = {"type": "tool-approval-request", "approvalId": event.approval, "toolCallId": call.id}
+            asked = {"type": "tool-approval-request", "approvalId": call.approval, "toolCallId": call.id}
             self._writer.put(asked | named(reason=event.reason or None))
 
     def given(self, event: ev.ApprovalGiven) -> None:
@@ -105,7 +107,7 @@ class Calls:
         call.refused = not event.approved
         if self._version >= 7 and call.name != ASK_PERSON:
             self._writer.put(
-                {"type": "tool-approval-response", "approvalId": event.approval, "approved": event.approved}
+                {"type": "tool-approval-response", "approvalId": call.approval, "approved": event.approved}
                 | named(reason=event.text or None)
             )
 

@@ -32,7 +32,7 @@ def chat_operations(chats: ChatRoutes) -> tuple[Operation, ...]:
             "runs:write",
             chats.post,
             (stream,),
-            (404, 408, 409, 413, 415, 422, 429, 503),
+            (404, 406, 408, 409, 413, 415, 422, 429, 503),
             (),
             ChatRequest,
         ),
@@ -44,7 +44,7 @@ def chat_operations(chats: ChatRoutes) -> tuple[Operation, ...]:
             "runs:read",
             chats.resume,
             (stream, unknown),
-            (422, 429, 503),
+            (406, 422, 429, 503),
             (_CHAT_ID,),
         ),
         Operation(

@@ -15,12 +15,13 @@ from runtime.clock import Clock
 from runtime.config import Settings
 from runtime.errors import Conflict, NotFound
 from runtime.events.history import History
-from runtime.generator.asking import ask, require_room
+from runtime.generator.accept import SSE
+from runtime.generator.asking import ask, require_room, wanted
 from runtime.generator.body import parse_json, read_body, validate
 from runtime.generator.contract import Body, CancelAccepted, FieldError
 from runtime.generator.directory import Directories
 from runtime.generator.door import Door
-from runtime.generator.principal import principal_of
+from runtime.generator.principal import Principal, principal_of
 from runtime.generator.problems import Refusal
 from runtime.generator.protocols.ai_sdk.answers import answers_in, goes_on_after, record
 from runtime.generator.protocols.ai_sdk.history import MAX_TURNS, messages_of, turns_of
@@ -71,16 +72,20 @@ class ChatRoutes:
 
     async def post(self, request: Request) -> ASGIApp:
         """``POST /v1/ai-sdk/chat``: the answer to a message, or what comes of an answer, as a stream."""
+        wanted(request, (SSE,))
         raw = await read_body(request, max_bytes=self._settings.max_body_bytes)
         chat = validate(ChatRequest, parse_json(raw))
         require_room(self._streams, request.scope)
+        who = principal_of(request)
         if chat.continued is not None:
-            return await self._continue(request, chat, chat.continued)
-        run = await self._begin(principal_of(request).tenant_id, chat)
-        return await self._stream(request, run)
+            run, after = await self._continue(who, chat, chat.continued)
+        else:
+            run, after = await self._begin(who.tenant_id, chat), 0
+        return await self._stream(request, run, after)
 
     async def resume(self, request: Request) -> ASGIApp:
         """``GET /v1/ai-sdk/chat/{chat_id}/stream``: the chat's newest run from its start; 204 when there is none."""
+        wanted(request, (SSE,))
         newest = await self._newest(request)
         if newest is None:
             return Response(status_code=204, headers=NO_STORE)
@@ -140,9 +145,8 @@ class ChatRoutes:
         first = next((turn for turn in turns if turn.message_id == chat.last.id), None)
         return (None, None) if first is None else (first.run.run_id, first.accepted.history)
 
-    async def _continue(self, request: Request, chat: ChatRequest, message: ChatMessage) -> ASGIApp:
-        """Write what people have answered into the run, and go on with its message."""
-        who = principal_of(request)
+    async def _continue(self, who: Principal, chat: ChatRequest, message: ChatMessage) -> tuple[Run, int]:
+        """Write what people have answered into the run; the run, and after which event its message goes on."""
         run = await self._door.get(message.id) if is_run_id(message.id) else None
         if run is None or (run.tenant_id, run.conversation_id) != (who.tenant_id, chat.id):
             raise NotFound("no such message")
@@ -154,7 +158,7 @@ class ChatRoutes:
         agents = await asyncio.to_thread(self._team)
         answered = await record(self._door, state, answers, clock=self._clock, agents=agents, by=who.subject)
         after = await goes_on_after(self._door, run.run_id, answered.new or answered.known)
-        return await self._stream(request, await self._again(run), after)
+        return await self._again(run), after
 
     async def _again(self, run: Run) -> Run:
         """The run as it is now."""
