@@ -13,7 +13,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from actors.environment import prepare
+from actors.environment import prepare, warn_of_missing_front
 from runtime.cli.parent import die_with_parent
 from runtime.config import from_json, load
 from runtime.secret_values import redactor_of
@@ -34,6 +34,7 @@ def build(args: dict[str, Any]) -> "Application":
     from actors.supervisor import make_supervisor, start_actors
 
     settings = load(**args)
+    warn_of_missing_front()
     ray.get(start_actors(make_supervisor(settings)))
     return application(settings)
 

@@ -24,6 +24,7 @@ from runtime.composition import Composition, compose, gguf_of
 from runtime.config import Settings
 from runtime.executor.executor import Executor
 from runtime.generator.app import build_app
+from runtime.generator.connection import Connection
 from runtime.generator.tail import LogDoor
 from runtime.ids import new_id
 from runtime.llm.local.server import LocalServer
@@ -152,7 +153,8 @@ async def in_process_server(settings: Settings, *, stand_in: StandIn | None = No
 
 
 def _server(app: Starlette) -> uvicorn.Server:
-    return _QuietServer(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2))
+    config = uvicorn.Config(app, http=Connection, log_level="warning", lifespan="off", timeout_graceful_shutdown=2)
+    return _QuietServer(config)
 
 
 class _QuietServer(uvicorn.Server):

@@ -47,6 +47,7 @@ from runtime.generator.problems import STORE_RETRY_S, Refusal, answer, retry_aft
 from runtime.generator.protocols.ag_ui.routes import AgUiRoutes
 from runtime.generator.protocols.ai_sdk.operations import chat_operations
 from runtime.generator.protocols.ai_sdk.routes import ChatRoutes
+from runtime.generator.query import require_known
 from runtime.generator.requests import CreateRun, PersonInput, ResumeRun
 from runtime.generator.runs import MAX_LIST, MAX_PAGE, RunRoutes, Team
 from runtime.generator.statistics import StatisticsRoutes
@@ -118,7 +119,8 @@ def build_app(
         *keys,
         *system,
     )
-    document = orjson.dumps(openapi((*operations, *_document_operations(b""))))
+    listed = (*operations, *_document_operations(b""))
+    document = orjson.dumps(openapi(listed, anyone=settings.auth == "none"))
     operations = (*operations, *_document_operations(document))
     app = Starlette(
         routes=[
@@ -169,6 +171,8 @@ class Resource:
                 if not _resumes(request, operation):
                     raise
                 return EventStream(None, streams=OpenStreams(1))  # a 503 would end an EventSource for good
+            if operation.queries is not None:
+                require_known(request, operation.queries)
             return await operation.handler(request)
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=self._allow)
