@@ -4,20 +4,23 @@ No ``from __future__ import annotations`` here: Serve needs real annotations (RA
 """
 
 import asyncio
+from functools import partial
 
 from ray import serve
 from starlette.applications import Starlette
 
-from actors.handles import ExecutorHandle, HubHandle
+from actors.handles import ExecutorHandle, HubHandle, agent_handles
 from actors.placement import executor_names, hub_name
 from runtime.bootstrap.auth import HubCredentials, build_audit, build_authenticator
-from runtime.bootstrap.doors import build_door, directory_of, team_of
+from runtime.bootstrap.doors import FoundByAgents, build_door, directory_of, team_of
 from runtime.bootstrap.store import build_reader
 from runtime.clock import SystemClock
 from runtime.config import Settings, from_json, to_json
 from runtime.generator.app import build_app
 from runtime.generator.directory import Directory
 from runtime.ids import new_id
+from runtime.secret_values import redactor_of
+from runtime.telemetry import guard
 
 SPARE_REQUESTS = 500
 """Requests a replica takes beside its streams: our own limits answer with words before Serve's do."""
@@ -31,6 +34,7 @@ class EventGeneratorHost:
 
     def __init__(self, settings: str) -> None:
         self._settings = from_json(settings)
+        guard(redactor_of(self._settings).text)
         hub = HubHandle(hub_name(self._settings))
         executors = [ExecutorHandle(name) for name in executor_names(self._settings)]
         reader = build_reader(self._settings, hub)
@@ -56,6 +60,7 @@ class EventGeneratorHost:
             authenticate=self._authenticate,
             credentials=self._credentials,
             audit=build_audit(self._settings),
+            found_tools=FoundByAgents(self._settings, partial(agent_handles, self._settings), SystemClock()),
             echo_request_id=False,
         )
 

@@ -18,7 +18,7 @@ from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 
 from actors.placement import NAMESPACE, agent_names, local_model_name
 from runtime.agents.request import (
-    AgentPort,
+    OfferedTool,
     PersonSaid,
     PlanningRequest,
     PlanningResult,
@@ -30,6 +30,7 @@ from runtime.config import Settings
 from runtime.errors import AgentLost, HeadraceError, RunCancelled, StoreUnavailable
 from runtime.events.envelope import Record, Stored
 from runtime.llm.local.address import LocalAddress
+from runtime.log.census import Census
 from runtime.log.credentials import Key
 from runtime.log.log import Conversation, Created, Lease, NewRun, Run
 from runtime.log.wire import Append, Appended, CancelledBy, FeedItem
@@ -150,6 +151,9 @@ class HubHandle:
     async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
         return await self._actor.call("heads", list(run_ids))  # type: ignore[no-any-return]
 
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        return await self._actor.call("census", tenant_id, since, limit)  # type: ignore[no-any-return]
+
     async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
         return await self._actor.call("conversations", tenant_id, limit, before)  # type: ignore[no-any-return]
 
@@ -216,6 +220,9 @@ class AgentHandle:
     async def cancel(self, run_id: str, stage: str | None = None) -> None:
         await self._of(run_id).call("cancel", run_id, stage, timeout_s=2.0)
 
+    async def offered(self) -> tuple[OfferedTool, ...]:
+        return await self._pool[0].call("offered", timeout_s=2.0)  # type: ignore[no-any-return]
+
     def _of(self, run_id: str) -> NamedActor:
         return self._pool[zlib.crc32(run_id.encode()) % len(self._pool)]
 
@@ -256,7 +263,7 @@ class ExecutorHandle:
         return await self._actor.call("scan", timeout_s=5.0)  # type: ignore[no-any-return]
 
 
-def agent_handles(settings: Settings, agents: Sequence[str]) -> dict[str, AgentPort]:
+def agent_handles(settings: Settings, agents: Sequence[str]) -> dict[str, AgentHandle]:
     """A handle per agent."""
     return {agent: AgentHandle(agent_names(settings, agent)) for agent in agents}
 

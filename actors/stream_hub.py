@@ -10,6 +10,7 @@ from actors.shell import Pulse, Shell, as_actor
 from runtime.bootstrap.store import build_hub
 from runtime.clock import SystemClock
 from runtime.events.envelope import Record, Stored
+from runtime.log.census import Census
 from runtime.log.credentials import Key
 from runtime.log.log import Conversation, Created, Lease, NewRun, Run
 from runtime.log.wire import Append, Appended, CancelledBy, FeedItem
@@ -81,6 +82,10 @@ class StreamHubHost(Shell):
     async def read(self, run_id: str, after: int, limit: int, deltas: bool) -> list[Stored]:
         await self.started()
         return await self._hub.read(run_id, after=after, limit=limit, deltas=deltas)
+
+    async def census(self, tenant_id: str | None, since: float, limit: int) -> Census:
+        await self.started()
+        return await self._hub.census(tenant_id=tenant_id, since=since, limit=limit)
 
     async def conversations(self, tenant_id: str, limit: int, before: int | None) -> list[Conversation]:
         await self.started()

@@ -118,6 +118,8 @@ class Settings(BaseSettings):
     """MCP servers by name: ``{"time": {"command": "mcp-server-time", "agents": ["research"]}}``."""
     modules: tuple[str, ...] = ()
     """Import paths of modules with users' agents, tools, hooks and chain functions."""
+    secrets: tuple[str, ...] = ()
+    """Environment variables, and paths of files, whose values are secret: taken out of all that is written."""
     viewer_roles: tuple[str, ...] = ()
     """Roles of whoever reads where nobody says who they are: a tool with ``visible=["support"]`` shows its calls to that role."""
     hooks: tuple[str, ...] = ()

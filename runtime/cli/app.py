@@ -290,6 +290,23 @@ def runs(
         raise outcome.Leave(asyncio.run(command.runs(url=url or DEFAULT_URL, limit=limit, json=json)))
 
 
+@app.command()
+def stats(
+    url: Url = None,
+    hours: Annotated[int, typer.Option(min=1, max=168, help="How far to look back.")] = 24,
+    json: Json = False,
+) -> None:
+    """Show how the runs went: outcomes, durations, recovery, errors, tools, tokens and cost."""
+    import asyncio
+
+    from runtime.cli import outcome
+    from runtime.cli import statistics as command
+    from runtime.cli.system import DEFAULT_URL
+
+    with outcome.told():
+        raise outcome.Leave(asyncio.run(command.stats(url=url or DEFAULT_URL, hours=hours, json=json)))
+
+
 @conversations_app.callback()
 def conversations(
     context: typer.Context,

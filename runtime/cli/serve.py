@@ -20,6 +20,7 @@ from runtime.cli.parent import Limits, Parent
 from runtime.cli.progress import waiting
 from runtime.config import Settings, to_json
 from runtime.generator.auth import operator
+from runtime.telemetry import guard
 
 SETTINGS = "HEADRACE_SETTINGS_JSON"
 """Environment variable in which the child finds its settings; secrets travel beside it, never in it."""
@@ -72,9 +73,18 @@ def check_composition(settings: Settings) -> None:
     from runtime.composition import compose  # here: it imports all agents and tools, which --help must not pay for
     from runtime.llm.script import load_script
 
-    compose(settings)
+    guard(compose(settings).chain.redactor.text)
     if settings.script is not None:
         load_script(settings.script)
+
+
+def page_sentence(url: str) -> str:
+    """Where the page is, or how to get it."""
+    from runtime.generator.page import FOLDER  # here: it imports starlette, which --help must not pay for
+
+    if (FOLDER / "index.html").is_file():
+        return f"open {url}/ in a browser"
+    return "there is no page at / in this installation: make web builds it"
 
 
 def free_port() -> int:
@@ -92,6 +102,7 @@ async def running(settings: Settings, console: Console) -> AsyncIterator[tuple[s
         with waiting(console, "starting Ray, the actors and the HTTP door"):
             url, took = await parent.start()
         _print(console, f"ready in {took:.1f} s at {url}")
+        _print(console, page_sentence(url))
         yield url, parent
     finally:
         await _surely_stop(parent)
@@ -136,6 +147,7 @@ def _in_process(settings: Settings, console: Console) -> int:
         def ready(url: str) -> None:
             stack.enter_context(operated(settings, url))
             _print(console, f"ready at {url}; Ctrl-C stops it")
+            _print(console, page_sentence(url))
             if "keys" in settings.auth:
                 _print(console, f"keys are made with: headrace keys create --name NAME --data {settings.data_dir}")
 
@@ -167,6 +179,7 @@ async def _start_and_watch(parent: Parent, settings: Settings, console: Console)
     with operated(settings, url):
         words = await key_words(settings)
         _print(console, f"ready in {took:.1f} s at {url}")
+        _print(console, page_sentence(url))
         if words:
             _print(console, words)
         _print(console, "Ctrl-C stops everything")

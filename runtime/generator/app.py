@@ -12,13 +12,14 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runtime import __version__
 from runtime.clock import Clock
 from runtime.config import Settings
 from runtime.errors import ConfigurationError, StoreUnavailable
+from runtime.generator import page
 from runtime.generator.accept import JSON, NDJSON, SSE, choose
 from runtime.generator.auth.audit import AuditLog
 from runtime.generator.auth.gate import Gate
@@ -36,7 +37,7 @@ from runtime.generator.contract import (
 )
 from runtime.generator.conversations import MAX_CONVERSATIONS, MAX_RUNS, ConversationRoutes
 from runtime.generator.cors import Cors
-from runtime.generator.directory import Directories, DirectoryRoutes, nothing_listed
+from runtime.generator.directory import Directories, DirectoryRoutes, FoundTools, nothing_found, nothing_listed
 from runtime.generator.door import Door
 from runtime.generator.edge import Edge, RequestIds, request_id_of
 from runtime.generator.keys import KeyRoutes
@@ -44,8 +45,12 @@ from runtime.generator.operations import Answer, Operation, Parameter, by_path, 
 from runtime.generator.principal import Authenticator, Development
 from runtime.generator.problems import STORE_RETRY_S, Refusal, answer, retry_after
 from runtime.generator.protocols.ag_ui.routes import AgUiRoutes
+from runtime.generator.protocols.ai_sdk.operations import chat_operations
+from runtime.generator.protocols.ai_sdk.routes import ChatRoutes
+from runtime.generator.query import require_known
 from runtime.generator.requests import CreateRun, PersonInput, ResumeRun
 from runtime.generator.runs import MAX_LIST, MAX_PAGE, RunRoutes, Team
+from runtime.generator.statistics import StatisticsRoutes
 from runtime.generator.stream import EventStream, OpenStreams
 from runtime.generator.tenure import Tenures
 from runtime.ids import IdSource
@@ -78,31 +83,50 @@ def build_app(
     new_id: IdSource,
     team: Team,
     directory: Directories = nothing_listed,
+    found_tools: FoundTools = nothing_found,
     authenticate: Authenticator | None = None,
     credentials: Credentials | None = None,
     audit: AuditLog | None = None,
     echo_request_id: bool = True,
+    built: page.Page | None = None,
 ) -> Starlette:
     """The application over ``door``; ``team`` names the agents of plans, ``directory`` says what there is and who sees it.
 
     ``authenticate`` is left out in development mode.
-    ``echo_request_id`` False: a proxy in front sets ``x-request-id`` on responses.
+    ``echo_request_id`` False: a proxy in front sets ``x-request-id`` on responses. ``built``: the page to show; what
+    ``make web`` built when left out, and text where that is missing too.
     """
     gate = Gate(authenticate or _development(settings), settings, clock, audit or AuditLog())
     tenures = Tenures(gate.still, clock)
+    built = built or page.load()
     streams = OpenStreams(settings.max_streams, each=settings.max_streams_per_principal, tenures=tenures)
     runs = RunRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
-    listing = DirectoryRoutes(directory).operations()
+    listing = DirectoryRoutes(directory, found_tools).operations()
+    statistics = StatisticsRoutes(door, clock, directory, found_tools).operations()
     conversations = _conversation_operations(ConversationRoutes(door))
-    system = _system_operations(_System(door, settings))
+    system = _system_operations(_System(door, settings, built))
     kept = credentials or MemoryKeys()
     keys = KeyRoutes(kept, clock, max_body_bytes=settings.max_body_bytes).operations()
     ag_ui = AgUiRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
-    operations = (*_run_operations(runs), *conversations, *listing, *ag_ui.operations(), *keys, *system)
-    document = orjson.dumps(openapi((*operations, *_document_operations(b""))))
+    chats = ChatRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
+    operations = (
+        *_run_operations(runs),
+        *conversations,
+        *listing,
+        *statistics,
+        *ag_ui.operations(),
+        *chat_operations(chats),
+        *keys,
+        *system,
+    )
+    listed = (*operations, *_document_operations(b""))
+    document = orjson.dumps(openapi(listed, anyone=settings.auth == "none"))
     operations = (*operations, *_document_operations(document))
     app = Starlette(
-        routes=[Route(path, Resource(methods, gate)) for path, methods in by_path(operations).items()],
+        routes=[
+            *(Route(path, Resource(methods, gate)) for path, methods in by_path(operations).items()),
+            *_assets(built, gate),
+        ],
         middleware=[
             Middleware(RequestIds, new_id=new_id, echo=echo_request_id),
             Middleware(Edge, loopback_only=settings.auth == "none", hosts=settings.allowed_hosts),
@@ -147,6 +171,8 @@ class Resource:
                 if not _resumes(request, operation):
                     raise
                 return EventStream(None, streams=OpenStreams(1))  # a 503 would end an EventSource for good
+            if operation.queries is not None:
+                require_known(request, operation.queries)
             return await operation.handler(request)
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=self._allow)
@@ -170,14 +196,17 @@ def _development(settings: Settings) -> Authenticator:
 class _System:
     """The handlers that are not about runs."""
 
-    def __init__(self, door: Door, settings: Settings) -> None:
+    def __init__(self, door: Door, settings: Settings, built: page.Page | None) -> None:
         self._door = door
         self._open = settings.auth == "none"
+        self._page = built
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         self._url = f"http://{host}:{settings.port}"
 
     async def index(self, request: Request) -> ASGIApp:
-        return PlainTextResponse(INDEX.format(version=__version__, url=self._url))
+        if self._page is not None and page.wants_page(request):
+            return self._page.index()
+        return PlainTextResponse(INDEX.format(version=__version__, url=self._url), headers={"Vary": "Accept"})
 
     async def healthy(self, request: Request) -> ASGIApp:
         return Response(Healthy().model_dump_json(), media_type=JSON)
@@ -213,6 +242,7 @@ Ask on, in the same conversation: add "conversation_id", which every run tells.
   curl -X DELETE {url}/v1/conversations/CONVERSATION_ID
 
 All runs: {url}/v1/runs   All conversations: {url}/v1/conversations   Agents: {url}/v1/agents   Tools: {url}/v1/tools
+How it goes: {url}/v1/statistics
 The whole API: {url}/openapi.json   Ready? {url}/readyz
 """
 
@@ -348,7 +378,7 @@ def _conversation_operations(conversations: ConversationRoutes) -> tuple[Operati
 
 
 def _system_operations(system: _System) -> tuple[Operation, ...]:
-    text = Answer(200, "How to begin.", {"text/plain": None})
+    text = Answer(200, "How to begin; the page, for those who take HTML.", {page.TEXT: None, page.HTML: None})
     alive = Answer(200, "The process answers.", {JSON: Healthy})
     ready = Answer(200, "Runs can be accepted.", {JSON: Readiness})
     not_ready = Answer(503, "Something is missing.", {JSON: Readiness}, ("Retry-After",))
@@ -357,6 +387,15 @@ def _system_operations(system: _System) -> tuple[Operation, ...]:
         Operation("GET", "/healthz", "healthz", "Liveness", "public", system.healthy, (alive,)),
         Operation("GET", "/readyz", "readyz", "Readiness", "public", system.ready, (ready, not_ready)),
     )
+
+
+def _assets(built: page.Page | None, gate: Gate) -> tuple[Mount, ...]:
+    """The files of the page; they are no part of the API, so the table does not have them."""
+    if built is None:
+        return ()
+    served = Operation("GET", "/{name}", "asset", "A file of the page", "public", built.asset, ())
+    files = Router([Route("/{name}", Resource({"GET": served}, gate))], redirect_slashes=False)
+    return (Mount("/assets", files),)
 
 
 def _document_operations(document: bytes) -> tuple[Operation, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Final
 
 from starlette.requests import Request
@@ -13,6 +14,7 @@ from runtime.clock import Clock
 from runtime.config import Settings
 from runtime.errors import Conflict
 from runtime.events.codec import encode
+from runtime.events.history import History
 from runtime.generator.accept import choose
 from runtime.generator.admission import admit, documents_folder
 from runtime.generator.contract import OnDisconnect
@@ -42,15 +44,19 @@ async def ask(
     tenant_id: str,
     key: str | None,
     default: OnDisconnect,
+    history: History | None = None,
 ) -> Run:
     """The run ``body`` asks for: a new one, or the one its idempotency ``key`` names.
 
-    ``default`` is its ``on_disconnect``. Raises ``Refusal`` 422, ``Conflict`` (``conversation_busy``, ``conversation_deleted``,
-    ``conversation_moved``), ``OverQuota``, and what ``Door.create`` raises.
+    ``default`` is its ``on_disconnect``. ``history``: what was said before, in place of all that its conversation has. Raises
+    ``Refusal`` 422, ``Conflict`` (``conversation_busy``, ``conversation_deleted``, ``conversation_moved``), ``OverQuota``, and
+    what ``Door.create`` raises.
     """
     run_id, conversation_id = new_id(), body.conversation_id or new_id()
     for left in reversed(range(LOOK_BACKS)):
         before = await look_back(door, tenant_id, conversation_id) if body.conversation_id else FIRST
+        if history is not None:
+            before = replace(before, history=history)
         asked = body.documents or before.documents
         new = admit(
             body,

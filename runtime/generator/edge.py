@@ -23,7 +23,8 @@ MAX_URL_BYTES = 4_096
 STRIPPED = frozenset({b"x-request-timeout-seconds", b"x-request-disconnect-disabled"})
 """With these a client could switch off Ray Serve's time limit and its watch for disconnection (RAY.md 4)."""
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""What a request's id that a client brings must look like."""
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?")
 
 
@@ -48,7 +49,7 @@ class RequestIds:
             await self._app(scope, receive, send)
             return
         brought = _values(scope, b"x-request-id")
-        fits = len(brought) == 1 and _REQUEST_ID.fullmatch(brought[0])
+        fits = len(brought) == 1 and REQUEST_ID.fullmatch(brought[0])
         request_id = brought[0] if fits else self._new_id()
 
         async def marked(message: Message) -> None:
@@ -133,7 +134,8 @@ def _check_sizes(scope: Scope) -> None:
     if url > MAX_URL_BYTES:
         raise Refusal(414, "url_too_long", f"The URL is longer than {MAX_URL_BYTES} bytes.")
     if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
-        raise Refusal(431, "headers_too_large", f"At most {MAX_HEADERS} headers and {MAX_HEADER_BYTES} bytes of them.")
+        words = f"At most {MAX_HEADERS} headers and {MAX_HEADER_BYTES} bytes of them."
+        raise Refusal(431, "headers_too_large", words, headers={"Connection": "close"})
 
 
 def _values(scope: Scope, name: bytes) -> list[str]:

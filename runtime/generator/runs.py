@@ -136,6 +136,7 @@ class RunRoutes:
     async def events(self, request: Request) -> ASGIApp:
         """``GET /v1/runs/{run_id}/events``: the stream, or a page; 204 when finished and read to the end."""
         form = wanted(request, (SSE, JSON, NDJSON))
+        limit = limit_of(request, default=MAX_PAGE, most=MAX_PAGE)
         try:
             run = await self._run(request)
             cursor = read_cursor(request.headers.getlist("last-event-id"), request.query_params.getlist("after"))
@@ -148,7 +149,7 @@ class RunRoutes:
         if run.terminal and cursor.seq >= run.last_seq:
             return Response(status_code=204)
         if form == JSON:
-            return await self._page(request, run, cursor, limit_of(request, default=MAX_PAGE, most=MAX_PAGE))
+            return await self._page(request, run, cursor, limit)
         if form == NDJSON:
             require_room(self._streams, request.scope)
             return await self._stream(request, run.run_id, cursor.seq, framing=Lines)

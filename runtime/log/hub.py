@@ -18,6 +18,7 @@ from runtime.errors import Conflict, HeadraceError, InternalError, NotFound
 from runtime.events.catalog import RunCancelRequested
 from runtime.events.codec import encode
 from runtime.events.envelope import Draft, Record, Stored
+from runtime.log.census import Census
 from runtime.log.credentials import Credentials, Key
 from runtime.log.feed import Feeds
 from runtime.log.head import Head
@@ -202,6 +203,10 @@ class Hub:
     async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
         """The last sequence numbers of those runs that exist."""
         return await self._store.heads(run_ids)
+
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        """What is under way and what is new; None: of all tenants."""
+        return await self._store.census(tenant_id=tenant_id, since=since, limit=limit)
 
     async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
         """Those with the newest runs first."""

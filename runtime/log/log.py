@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from runtime.events.base import TERMINAL as TERMINAL
 from runtime.events.base import Status as Status
 from runtime.events.envelope import Record, Stored
+
+if TYPE_CHECKING:  # it is made of runs
+    from runtime.log.census import Census
 
 TERMINAL_TYPES: dict[str, Status] = {
     "run.completed": "completed",
@@ -256,6 +259,10 @@ class Log(Protocol):
         """What the tenant's runs of that day hold back and have spent, in millionths of a US dollar."""
         ...
 
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        """What is under way, and what was created ``since`` then among the ``limit`` newest; None: of all tenants."""
+        ...
+
     async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
         """Those with the newest runs first; ``before``: only those with a lower place."""
         ...
@@ -297,6 +304,10 @@ class LogReader(Protocol):
 
     async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
         """The last sequence numbers of those runs that exist, in one question."""
+        ...
+
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        """What is under way, and what was created ``since`` then among the ``limit`` newest; None: of all tenants."""
         ...
 
     async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from runtime.clock import Clock
 from runtime.errors import InvalidRequest, NotFound
 from runtime.events.envelope import Stored
+from runtime.log.census import Census, census_of
 from runtime.log.decide import (
     DAY_S,
     HANDOUT_S,
@@ -164,6 +165,11 @@ class MemoryLog(MemoryKeys):
         self._reachable()
         account = self._days.get((tenant_id, day), Account())
         return account.reserved, account.spent
+
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        self._reachable()
+        days = {place: (account.reserved, account.spent) for place, account in self._days.items()}
+        return census_of(self._runs.values(), days, tenant_id=tenant_id, since=since, limit=limit)
 
     async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
         self._reachable()

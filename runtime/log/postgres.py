@@ -15,10 +15,12 @@ from typing import Final
 from runtime.clock import Clock
 from runtime.errors import StoreUnavailable
 from runtime.events.envelope import Stored
+from runtime.log.census import Census
 from runtime.log.credentials import Key
 from runtime.log.decide import PAGE
 from runtime.log.log import Conversation, Created, Lease, NewRun, Run, Write, Written
 from runtime.log.postgres_append import append
+from runtime.log.postgres_census import census
 from runtime.log.postgres_connections import Connection, Connections, server_of
 from runtime.log.postgres_conversations import close, delete_run, get_conversation, recent_conversations, runs_of
 from runtime.log.postgres_hints import PostgresHints as PostgresHints
@@ -74,6 +76,9 @@ class PostgresReader:
 
     async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
         return await self._connected().run(lambda db: last_seqs(db, run_ids))
+
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        return await self._connected().run(lambda db: census(db, tenant_id, since, limit))
 
     async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
         return await self._connected().run(lambda db: recent_conversations(db, tenant_id, limit, before))
@@ -182,6 +187,9 @@ class PostgresLog:
 
     async def spent(self, tenant_id: str, day: int) -> tuple[int, int]:
         return await self._opened().run(lambda db: spent(db, tenant_id, day))
+
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        return await self._opened().run(lambda db: census(db, tenant_id, since, limit))
 
     async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
         return await self._opened().run(lambda db: recent_conversations(db, tenant_id, limit, before))

@@ -15,10 +15,12 @@ from typing import TypeVar
 from runtime.clock import Clock
 from runtime.errors import StoreUnavailable
 from runtime.events.envelope import Stored
+from runtime.log.census import Census
 from runtime.log.credentials import Key
 from runtime.log.decide import PAGE
 from runtime.log.log import Conversation, Created, Lease, NewRun, Run, Write, Written
 from runtime.log.reset import Jump, machine_boot_id, random_jump
+from runtime.log.sqlite_census import census
 from runtime.log.sqlite_file import open_for_reading
 from runtime.log.sqlite_keys import add_key, expire_key, get_key, list_keys, revoke_key
 from runtime.log.sqlite_reads import (
@@ -66,6 +68,9 @@ class SqliteReader:
 
     async def size(self, run_id: str) -> int:
         return await self._ask(lambda db: size_of(db, run_id), 0)
+
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        return await self._ask(lambda db: census(db, tenant_id, since, limit), Census((), (), (), ()))
 
     async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
         return await self._ask(lambda db: recent_conversations(db, tenant_id, limit, before), [])
@@ -181,6 +186,10 @@ class SqliteLog:
 
     async def spent(self, tenant_id: str, day: int) -> tuple[int, int]:
         return await self._write(lambda writer: writer.spent(tenant_id, day))
+
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        self._opened()
+        return await self._reader.census(tenant_id=tenant_id, since=since, limit=limit)
 
     async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
         self._opened()

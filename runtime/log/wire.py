@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from runtime.events.envelope import Record, Stored
+from runtime.log.census import Census
 from runtime.log.credentials import Credentials
 from runtime.log.log import Conversation, Created, Lease, NewRun, Run
 
@@ -133,6 +134,10 @@ class HubPort(Credentials, Protocol):
 
     async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
         """The last sequence numbers of those runs that exist."""
+        ...
+
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        """What is under way, and what was created ``since`` then among the ``limit`` newest; None: of all tenants."""
         ...
 
     async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:

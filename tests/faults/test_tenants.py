@@ -59,6 +59,13 @@ def talk(which: str) -> Path_:
     return lambda tenant: f"/v1/conversations/{getattr(tenant, which)['conversation_id']}"
 
 
+def chat(which: str, rest: str) -> Path_:
+    return lambda tenant: f"/v1/ai-sdk/chat/{getattr(tenant, which)['conversation_id']}{rest}"
+
+
+CHAT = {"id": "matrix", "messages": [{"id": "m", "role": "user", "parts": [{"type": "text", "text": "Why?"}]}]}
+
+
 def plain(path: str) -> Path_:
     return lambda _: path
 
@@ -93,6 +100,11 @@ ROWS: dict[str, Row] = {
         lambda tenant: f"/v1/ag-ui/agent/default/stop/{tenant.ended['conversation_id']}", (200,), nothing=200
     ),
     "copilotKitInfo": Row(plain("/v1/ag-ui/info"), (200,), names=False),
+    "chat": Row(plain("/v1/ai-sdk/chat"), (200,), CHAT, accept="text/event-stream", names=False),
+    "resumeChat": Row(chat("ended", "/stream"), (200,), accept="text/event-stream", nothing=204),
+    "listChatMessages": Row(chat("ended", "/messages"), (200,), nothing=200),
+    "stopChat": Row(chat("waiting", "/stop"), (202, 409)),
+    "getStatistics": Row(plain("/v1/statistics"), (200,), names=False),
     "createKey": Row(plain("/v1/keys"), (201,), {"name": "new"}, names=False),
     "listKeys": Row(plain("/v1/keys"), (200,), names=False),
     "rotateKey": Row(lambda tenant: f"/v1/keys/{tenant.key_id}/rotate", (201,), {}),
@@ -193,7 +205,13 @@ async def test_credential_matrix_over_every_operation(world: House, both: tuple[
             ]  # that it says itself
             assert not [secret for secret in secrets if secret.encode() in answer.content], name
             if row.names:
-                named = {"run_id": ABSENT_RUN, "conversation_id": ABSENT, "key_id": "nobody", "thread_id": ABSENT}
+                named = {
+                    "run_id": ABSENT_RUN,
+                    "conversation_id": ABSENT,
+                    "key_id": "nobody",
+                    "thread_id": ABSENT,
+                    "chat_id": ABSENT,
+                }
                 absent = await asked(stranger, method, row, template.format(agent_id="default", **named), ABSENT)
                 assert answer.status_code == row.nothing, name
                 assert looks(answer, talked) == looks(absent, ABSENT), name

@@ -8,7 +8,9 @@ import { ConversationView } from "./conversation/ConversationView";
 import { href, type Route, useRoute } from "./routes";
 import { choose, type Theme, useTheme } from "./theme";
 import "./app.css";
+import { Boundary } from "./ui/Boundary";
 import { KeyDialog } from "./ui/KeyDialog";
+import { Notice } from "./ui/Notice";
 
 const RunView = lazy(() => import("./run/RunView"));
 const OperationsView = lazy(() => import("./operations/OperationsView"));
@@ -29,14 +31,24 @@ export function App() {
       </a>
       <Bar route={route} />
       <main id="main" tabIndex={-1} className={`main main-${route.view}`}>
-        <Suspense fallback={<p className="loading muted">Loading …</p>}>
-          {route.view === "conversation" && <ConversationView conversation={route.conversation} run={route.run} />}
-          {route.view === "run" && <RunView key={route.run} run={route.run} />}
-          {route.view === "operations" && <OperationsView />}
-        </Suspense>
+        <Boundary of={href(route)} instead={<Broken />}>
+          <Suspense fallback={<p className="loading muted">Loading …</p>}>
+            {route.view === "conversation" && <ConversationView conversation={route.conversation} run={route.run} />}
+            {route.view === "run" && <RunView key={route.run} run={route.run} />}
+            {route.view === "operations" && <OperationsView />}
+          </Suspense>
+        </Boundary>
       </main>
       <KeyDialog />
     </>
+  );
+}
+
+function Broken() {
+  return (
+    <div className="loading">
+      <Notice kind="bad">This cannot be shown: a mistake in the page. Load it again; the runs themselves are not touched by it.</Notice>
+    </div>
   );
 }
 

@@ -1,8 +1,8 @@
 """The operator's key: whoever can read the server's data directory may make and end keys of every tenant.
 
 ``headrace serve`` writes a new one to ``operator.json`` at each start, beside the address it answers at, and takes the file
-away at its end; ``headrace keys`` finds it there, since nobody but the hub's process writes to a SQLite file. It opens nothing
-but the keys: no run, no conversation.
+away at its end; ``headrace keys`` finds it there, since nobody but the hub's process writes to a SQLite file. It opens
+the keys and the statistics of all tenants; no run, no conversation.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from runtime.log.credentials import RandomBytes, new_secret, presented
 KEY_ID: Final = "operator"
 FILE: Final = "operator.json"
 
-OPERATOR: Final = Principal("operator", "operator", frozenset({"admin"}), credential=KEY_ID, operator=True)
+OPERATOR: Final = Principal("operator", "operator", frozenset({"admin", "runs:read"}), credential=KEY_ID, operator=True)
 
 
 class Operator(NamedTuple):

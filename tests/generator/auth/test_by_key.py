@@ -139,7 +139,7 @@ async def test_operators_key_is_in_a_file_that_only_its_owner_reads(
     assert found is not None
     authenticate = KeyAuthenticator(keys, clock, OperatorKey(tmp_path))
     principal = await authenticate(headers(f"Bearer {found.key}"))
-    assert (principal.operator, principal.scopes) == (True, frozenset({"admin"}))
+    assert (principal.operator, principal.scopes) == (True, frozenset({"admin", "runs:read"}))
     await refused(authenticate, f"Bearer hr_operator.{'A' * 43}")
 
 

@@ -6,11 +6,8 @@ import type { Accepted, AgentEntry, ConversationDetail, ConversationSummary, Que
 /** How often a POST whose answer was lost is sent again; the idempotency key makes it meet the same run. */
 const TRIES = 4;
 
-export const conversations = (before?: string) =>
-  call<{ conversations: ConversationSummary[]; next_before: string | null }>(
-    "GET",
-    `/v1/conversations?limit=50${before ? `&before=${encodeURIComponent(before)}` : ""}`,
-  );
+export const conversations = (limit: number) =>
+  call<{ conversations: ConversationSummary[]; next_before: string | null }>("GET", `/v1/conversations?limit=${limit}`);
 
 export const conversation = (id: string, before?: string) =>
   call<ConversationDetail>("GET", `/v1/conversations/${encodeURIComponent(id)}${before ? `?before=${encodeURIComponent(before)}` : ""}`);

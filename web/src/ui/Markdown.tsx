@@ -8,9 +8,12 @@ import type { Root } from "mdast";
 import { findAndReplace } from "mdast-util-find-and-replace";
 import { type ComponentPropsWithoutRef, createContext, memo, useContext, useDeferredValue } from "react";
 import ReactMarkdown, { type Components, type ExtraProps } from "react-markdown";
+import remarkBreaks from "remark-breaks";
 import remarkGfm from "remark-gfm";
 
+import { Boundary } from "./Boundary";
 import "./markdown.css";
+import { useSettled } from "./useSettled";
 
 /** Opens the source a mark such as `[1]` stands for; undefined for a mark without a source, which stays text. */
 export type OpenSource = (sourceId: string) => (() => void) | undefined;
@@ -20,17 +23,43 @@ export const Sources = createContext<OpenSource>(() => undefined);
 const MARK = /\[([0-9]{1,3})\](?!\()/g;
 const SAFE = /^(https?:|mailto:)/i;
 
-/** `text` as Markdown; while it grows it is drawn when the browser has time. */
+/** `text` as Markdown; it may grow. */
 export const Markdown = memo(function Markdown({ text }: { text: string }) {
-  const shown = useDeferredValue(text);
+  const { settled, end, blocks } = useSettled(useDeferredValue(text));
   return (
     <div className="markdown">
-      <ReactMarkdown remarkPlugins={PLUGINS} components={COMPONENTS} urlTransform={safe}>
-        {shown}
-      </ReactMarkdown>
+      {settled.map((piece, place) => (
+        <Piece key={place} text={piece} />
+      ))}
+      <Piece text={end} onBlocks={blocks} />
     </div>
   );
 });
+
+interface PieceProps {
+  text: string;
+  onBlocks?: (starts: readonly number[]) => void;
+}
+
+/** Part of a text; parsed again only when it has changed. */
+const Piece = memo(
+  function Piece({ text, onBlocks }: PieceProps) {
+    const plugins = onBlocks ? [...PLUGINS, [told, onBlocks] as [typeof told, typeof onBlocks]] : PLUGINS;
+    return (
+      <Boundary of={text} instead={<p className="as-written">{text}</p>}>
+        <ReactMarkdown remarkPlugins={plugins} components={COMPONENTS} urlTransform={safe}>
+          {text}
+        </ReactMarkdown>
+      </Boundary>
+    );
+  },
+  (before, after) => before.text === after.text,
+);
+
+/** Tells where the blocks begin. */
+function told(tell: (starts: readonly number[]) => void) {
+  return (tree: Root): void => tell(tree.children.map((block) => block.position?.start.offset ?? 0));
+}
 
 /** The address when it may be followed, else nothing. */
 export function safe(url: string): string {
@@ -75,7 +104,7 @@ function Picture({ alt }: ComponentPropsWithoutRef<"img"> & ExtraProps) {
 
 function Table({ children }: ComponentPropsWithoutRef<"table"> & ExtraProps) {
   return (
-    <div className="table" tabIndex={0} role="region" aria-label="Table">
+    <div className="table" tabIndex={0} role="group" aria-label="Table">
       <table>{children}</table>
     </div>
   );
@@ -89,5 +118,5 @@ function Task({ checked }: ComponentPropsWithoutRef<"input"> & ExtraProps) {
   return <span>{checked ? "☑ " : "☐ "}</span>;
 }
 
-const PLUGINS = [remarkGfm, marks];
+const PLUGINS = [remarkGfm, remarkBreaks, marks];
 const COMPONENTS: Components = { a: Link, img: Picture, cite: Cite, table: Table, pre: Pre, input: Task };
