@@ -31,6 +31,8 @@ PUBLIC = {"index", "healthz", "readyz", "openapi"}
 """What everybody may ask; it must tell nobody's secrets."""
 
 ABSENT_RUN = "99999999-9999-4999-8999-999999999999"
+ABSENT = "88888888-8888-4888-8888-888888888888"
+"""A conversation or thread; as long as those that are there."""
 Path_ = Callable[[Tenant], str]
 
 
@@ -40,10 +42,13 @@ class Row:
 
     path: Path_
     good: tuple[int, ...]
-    body: dict[str, Any] | None = None
+    body: dict[str, Any] | Callable[[str], dict[str, Any]] | None = None
+    """What is sent; made of the name of a thread where the body names one."""
     accept: str = "application/json"
     names: bool = True
-    """The path names something of the tenant's: to everybody else it is not there."""
+    """The path or the body names something of the tenant's: to everybody else it is not there."""
+    nothing: int = 404
+    """What is answered about something that is not there."""
 
 
 def run(which: str, rest: str = "") -> Path_:
@@ -65,6 +70,16 @@ def plain(path: str) -> Path_:
     return lambda _: path
 
 
+SSE = "text/event-stream"
+
+
+def thread(thread_id: str) -> dict[str, Any]:
+    """What a front end that speaks AG-UI sends about a thread."""
+    question = {"id": "m1", "role": "user", "content": "Why?"}
+    usual = {"threadId": thread_id, "runId": f"run of {thread_id}", "messages": [question]}
+    return {**usual, "tools": [], "context": [], "state": {}, "forwardedProps": {}}
+
+
 ROWS: dict[str, Row] = {
     "createRun": Row(plain("/v1/runs"), (202,), {"input": "Why?"}, names=False),
     "listRuns": Row(plain("/v1/runs"), (200,), names=False),
@@ -78,10 +93,18 @@ ROWS: dict[str, Row] = {
     "deleteConversation": Row(talk("spare"), (204,)),
     "listAgents": Row(plain("/v1/agents"), (200,), names=False),
     "listTools": Row(plain("/v1/tools"), (200,), names=False),
+    "agUiRun": Row(plain("/v1/ag-ui"), (200,), thread, SSE, names=False),
+    "copilotKitRun": Row(plain("/v1/ag-ui/agent/default/run"), (200,), thread, SSE, names=False),
+    "copilotKitConnect": Row(plain("/v1/ag-ui/agent/default/connect"), (200,), thread, SSE, nothing=200),
+    "copilotKitStop": Row(
+        lambda tenant: f"/v1/ag-ui/agent/default/stop/{tenant.ended['conversation_id']}", (200,), nothing=200
+    ),
+    "copilotKitInfo": Row(plain("/v1/ag-ui/info"), (200,), names=False),
     "chat": Row(plain("/v1/ai-sdk/chat"), (200,), CHAT, accept="text/event-stream", names=False),
-    "resumeChat": Row(chat("ended", "/stream"), (200,), accept="text/event-stream", names=False),
-    "listChatMessages": Row(chat("ended", "/messages"), (200,), names=False),
+    "resumeChat": Row(chat("ended", "/stream"), (200,), accept="text/event-stream", nothing=204),
+    "listChatMessages": Row(chat("ended", "/messages"), (200,), nothing=200),
     "stopChat": Row(chat("waiting", "/stop"), (202, 409)),
+    "getStatistics": Row(plain("/v1/statistics"), (200,), names=False),
     "createKey": Row(plain("/v1/keys"), (201,), {"name": "new"}, names=False),
     "listKeys": Row(plain("/v1/keys"), (200,), names=False),
     "rotateKey": Row(lambda tenant: f"/v1/keys/{tenant.key_id}/rotate", (201,), {}),
@@ -121,15 +144,16 @@ async def operations(http: httpx2.AsyncClient) -> dict[str, tuple[str, str, str 
     }
 
 
-def looks(answer: httpx2.Response) -> tuple[int, list[tuple[str, str]], bytes]:
-    """All of an answer but what differs between any two."""
+def looks(answer: httpx2.Response, name: str = "") -> tuple[int, list[tuple[str, str]], bytes]:
+    """All of an answer but what differs between any two, and the name it was asked about."""
     headers = [(k, v) for k, v in answer.headers.multi_items() if k not in ("x-request-id", "date")]
-    return answer.status_code, sorted(headers), answer.content
+    return answer.status_code, sorted(headers), answer.content.replace((name or "no name").encode(), b"NAME")
 
 
-async def asked(http: httpx2.AsyncClient, method: str, row: Row, path: str) -> httpx2.Response:
-    body = {} if row.body is None else {"json": row.body}
-    return await http.request(method, path, headers={"Accept": row.accept}, **body)
+async def asked(http: httpx2.AsyncClient, method: str, row: Row, path: str, thread_id: str) -> httpx2.Response:
+    body = row.body(thread_id) if callable(row.body) else row.body
+    given = {} if body is None else {"json": body}
+    return await http.request(method, path, headers={"Accept": row.accept}, **given)
 
 
 async def bad_credentials(world: House) -> dict[str, str | None]:
@@ -159,28 +183,39 @@ async def test_credential_matrix_over_every_operation(world: House, both: tuple[
     for name in sorted(ROWS, key=list(ROWS).index):
         method, template, scope = listed[name]
         row = ROWS[name]
+        talked = str(acme.ended["conversation_id"]) if row.names else "a-new-one"
         assert scope is not None
         refusals = set()
         for kind, client in bad.items():
             for verb in (method, *(("HEAD",) if method == "GET" else ())):
-                answer = await asked(client, verb, row, row.path(acme))
+                answer = await asked(client, verb, row, row.path(acme), talked)
                 assert answer.status_code == 401, (name, kind, answer.text)
                 tries += 1
             if kind != "none":
                 refusals.add(answer.headers["www-authenticate"])
         assert len(refusals) == 1, f"{name}: what is wrong with a credential is nobody's business"
         weak = world.http(await world.key("acme", SCOPES - {scope}))  # type: ignore[operator]
-        answer = await asked(weak, method, row, row.path(acme))
+        answer = await asked(weak, method, row, row.path(acme), talked)
         assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), name
         for stranger in (umbra.http, world.http(world.issuer.token(tenant="umbra", scope=" ".join(SCOPES)))):
-            answer = await asked(stranger, method, row, row.path(acme))
+            answer = await asked(stranger, method, row, row.path(acme), talked)
             tries += 1
-            assert not [secret for secret in acme.own if secret.encode() in answer.content], name
+            secrets = [
+                secret for secret in acme.own if secret != talked or not callable(row.body)
+            ]  # that it says itself
+            assert not [secret for secret in secrets if secret.encode() in answer.content], name
             if row.names:
-                absent = template.format(run_id=ABSENT_RUN, conversation_id="nobody", key_id="nobody", chat_id="nobody")
-                assert answer.status_code == 404, name
-                assert looks(answer) == looks(await asked(stranger, method, row, absent)), name
-        answer = await asked(acme.http, method, row, row.path(acme))
+                named = {
+                    "run_id": ABSENT_RUN,
+                    "conversation_id": ABSENT,
+                    "key_id": "nobody",
+                    "thread_id": ABSENT,
+                    "chat_id": ABSENT,
+                }
+                absent = await asked(stranger, method, row, template.format(agent_id="default", **named), ABSENT)
+                assert answer.status_code == row.nothing, name
+                assert looks(answer, talked) == looks(absent, ABSENT), name
+        answer = await asked(acme.http, method, row, row.path(acme), talked)
         assert answer.status_code in row.good, (name, answer.text)
         assert not [secret for secret in umbra.own if secret.encode() in answer.content], name
         tries += 2
@@ -191,6 +226,25 @@ async def test_credential_matrix_over_every_operation(world: House, both: tuple[
         assert not [secret for secret in (*acme.own, *umbra.own) if secret.encode() in answer.content]
     what = f"credential matrix over {len(listed)} operations"
     record(promise="P10", what=what, n=tries, violations=0, floor="foreign and absent ids byte-equal")
+
+
+async def test_an_answer_over_another_protocol_reaches_no_run_of_others(
+    world: House, both: tuple[Tenant, Tenant]
+) -> None:
+    acme, umbra = both
+    asks = (await acme.http.get(acme.waiting["links"]["self"])).json()["approvals"][0]
+    yes = {"status": "resolved", "payload": {"approved": True}}
+
+    async def answered(run_id: str, thread_id: str) -> httpx2.Response:
+        interrupt = f"{run_id}.{asks['arguments_hash']}.{asks['approval']}"
+        body = {**thread(thread_id), "resume": [{"interruptId": interrupt, **yes}]}
+        return await umbra.http.post("/v1/ag-ui", json=body, headers={"Accept": SSE})
+
+    foreign = await answered(acme.waiting["run_id"], acme.waiting["conversation_id"])
+    absent = await answered(ABSENT_RUN, ABSENT)
+    assert foreign.status_code == 404
+    assert looks(foreign) == looks(absent)
+    await world.until(acme, acme.waiting, ("waiting",))
 
 
 async def test_token_of_the_right_tenant_opens_what_its_key_opens(world: House, both: tuple[Tenant, Tenant]) -> None:

@@ -221,6 +221,20 @@ async def test_stream_ends_with_its_revoked_key(build: Build) -> None:
     assert back.status == 401
 
 
+async def test_stream_of_another_protocol_ends_in_its_own_words_with_its_revoked_key(build: Build) -> None:
+    house = build()
+    key = await house.key()
+    question = {"id": "m1", "role": "user", "content": "Why?"}
+    body = {"threadId": "t", "runId": "r", "messages": [question], "tools": [], "context": [], "state": {}}
+    stream = house.stream(key, "/v1/ag-ui", "POST", json.dumps({**body, "forwardedProps": {}}).encode())
+    await stream.until_sent(b"AG-UI")
+    await house.keys.revoke_key(key.partition(".")[0].removeprefix("hr_"), house.clock.now())
+    house.clock.advance(RECHECK_S)
+    await stream.until(lambda: stream.ended)
+    await stream.done()
+    assert b"RUN_ERROR" in stream.text, "a clean end alone would pass for the run's"
+
+
 async def test_nothing_is_shown_once_the_key_has_expired(build: Build) -> None:
     house = build()
     key = await house.key(expires_in=RECHECK_S)
