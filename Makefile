@@ -63,7 +63,7 @@ test: setup $(PAGE) chromium ## the whole suite but the slow storms; TESTS=tests
 
 # The long tier. About four hours on two cores; TESTS=tests/simulation runs a part, and the report keeps the latest row of each.
 FULL := SEEDS=50000 CUTS=2000 REPEATS=20 STORM_KILLS=80 STORM_EACH_POINT=20 STORM_RUNS=300 ZOMBIE_ROUNDS=5 CANCELS=200 \
-        ROUNDS=20 OUTAGES=30/5/20 BLACKHOLE_S=60 READERS=100 RUNS=10
+        ROUNDS=20 OUTAGES=30/5/20 BLACKHOLE_S=60 READERS=100 RUNS=10 SCHEMATHESIS_CASES=10000
 
 test-full: setup setup-local $(PAGE) chromium ## everything, with the long fault storms; writes docs/guarantees.md
 	HEADRACE_REPORT=$(CURDIR)/docs/guarantees.jsonl HEADRACE_COMMIT=$$(git rev-parse --short HEAD) env $(FULL) $(BIN)/python -m pytest -s --timeout=10800 $(TESTS)

@@ -13,9 +13,11 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from actors.environment import prepare
+from actors.environment import prepare, warn_of_missing_front
 from runtime.cli.parent import die_with_parent
 from runtime.config import from_json, load
+from runtime.secret_values import redactor_of
+from runtime.telemetry import guard
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -32,6 +34,7 @@ def build(args: dict[str, Any]) -> "Application":
     from actors.supervisor import make_supervisor, start_actors
 
     settings = load(**args)
+    warn_of_missing_front()
     ray.get(start_actors(make_supervisor(settings)))
     return application(settings)
 
@@ -40,6 +43,7 @@ def main() -> int:
     """Serve from a cluster of this process's own until signalled; the exit code."""
     die_with_parent()
     settings = from_json(os.environ[SETTINGS]) if SETTINGS in os.environ else load()
+    guard(redactor_of(settings).text)
     prepare(settings.data_dir)
     with ThreadPoolExecutor(max_workers=1) as pool:
         imported = pool.submit(importlib.import_module, "actors.cluster")

@@ -11,7 +11,15 @@ from actors.placement import hub_name
 from actors.shell import Pulse, Shell, as_actor
 from actors.tool_tasks import ray_tool_runner
 from runtime.agents.agent import Agent as HostedAgent
-from runtime.agents.request import PersonSaid, PlanningRequest, PlanningResult, StageLease, StageRequest, StageResult
+from runtime.agents.request import (
+    OfferedTool,
+    PersonSaid,
+    PlanningRequest,
+    PlanningResult,
+    StageLease,
+    StageRequest,
+    StageResult,
+)
 from runtime.bootstrap.control import build_agent
 from runtime.bootstrap.mcp import build_servers
 from runtime.bootstrap.store import build_publisher
@@ -59,6 +67,9 @@ class AgentHost(Shell):
 
     async def cancel(self, run_id: str, stage: str | None = None) -> None:
         await (await self._agent()).cancel(run_id, stage)
+
+    async def offered(self) -> tuple[OfferedTool, ...]:
+        return await (await self._agent()).offered()
 
     async def statistics(self) -> dict[str, int]:
         return (await self._agent()).statistics()

@@ -4,18 +4,23 @@ No ``from __future__ import annotations`` here: Serve needs real annotations (RA
 """
 
 import asyncio
+from functools import partial
 
 from ray import serve
 from starlette.applications import Starlette
 
-from actors.handles import ExecutorHandle, HubHandle
+from actors.handles import ExecutorHandle, HubHandle, agent_handles
 from actors.placement import executor_names, hub_name
-from runtime.bootstrap.doors import build_door, directory_of, team_of
+from runtime.bootstrap.auth import HubCredentials, build_audit, build_authenticator
+from runtime.bootstrap.doors import FoundByAgents, build_door, directory_of, team_of
+from runtime.bootstrap.store import build_reader
 from runtime.clock import SystemClock
 from runtime.config import Settings, from_json, to_json
 from runtime.generator.app import build_app
 from runtime.generator.directory import Directory
 from runtime.ids import new_id
+from runtime.secret_values import redactor_of
+from runtime.telemetry import guard
 
 SPARE_REQUESTS = 500
 """Requests a replica takes beside its streams: our own limits answer with words before Serve's do."""
@@ -29,9 +34,13 @@ class EventGeneratorHost:
 
     def __init__(self, settings: str) -> None:
         self._settings = from_json(settings)
+        guard(redactor_of(self._settings).text)
         hub = HubHandle(hub_name(self._settings))
         executors = [ExecutorHandle(name) for name in executor_names(self._settings)]
-        self._door = build_door(self._settings, f"door-{new_id()[:8]}", hub, executors, SystemClock())
+        reader = build_reader(self._settings, hub)
+        self._door = build_door(self._settings, f"door-{new_id()[:8]}", hub, executors, SystemClock(), reader)
+        self._authenticate = build_authenticator(self._settings, reader, SystemClock())
+        self._credentials = HubCredentials(reader, hub)
         self._attached: asyncio.Task[None] | None = None
         self._listed: asyncio.Future[Directory] | None = None
 
@@ -39,7 +48,8 @@ class EventGeneratorHost:
         """Run by Serve after the constructor, on the loop that serves requests."""
         self._attached = asyncio.ensure_future(self._door.start())
         directory = directory_of(self._settings)
-        self._listed = asyncio.ensure_future(asyncio.to_thread(directory))  # before the first reader needs it
+        roles = frozenset(self._settings.viewer_roles)
+        self._listed = asyncio.ensure_future(asyncio.to_thread(directory, roles))  # before the first reader needs it
         return build_app(
             self._door,
             self._settings,
@@ -47,6 +57,10 @@ class EventGeneratorHost:
             new_id=new_id,
             team=team_of(self._settings),
             directory=directory,
+            authenticate=self._authenticate,
+            credentials=self._credentials,
+            audit=build_audit(self._settings),
+            found_tools=FoundByAgents(self._settings, partial(agent_handles, self._settings), SystemClock()),
             echo_request_id=False,
         )
 

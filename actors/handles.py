@@ -18,7 +18,7 @@ from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 
 from actors.placement import NAMESPACE, agent_names, local_model_name
 from runtime.agents.request import (
-    AgentPort,
+    OfferedTool,
     PersonSaid,
     PlanningRequest,
     PlanningResult,
@@ -30,6 +30,8 @@ from runtime.config import Settings
 from runtime.errors import AgentLost, HeadraceError, RunCancelled, StoreUnavailable
 from runtime.events.envelope import Record, Stored
 from runtime.llm.local.address import LocalAddress
+from runtime.log.census import Census
+from runtime.log.credentials import Key
 from runtime.log.log import Conversation, Created, Lease, NewRun, Run
 from runtime.log.wire import Append, Appended, CancelledBy, FeedItem
 from runtime.orchestrator.orchestrator import PlanOutcome, PlanRequest
@@ -149,6 +151,9 @@ class HubHandle:
     async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
         return await self._actor.call("heads", list(run_ids))  # type: ignore[no-any-return]
 
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        return await self._actor.call("census", tenant_id, since, limit)  # type: ignore[no-any-return]
+
     async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
         return await self._actor.call("conversations", tenant_id, limit, before)  # type: ignore[no-any-return]
 
@@ -162,6 +167,21 @@ class HubHandle:
 
     async def delete_conversation(self, tenant_id: str, conversation_id: str) -> tuple[str, ...]:
         return await self._actor.call("delete_conversation", tenant_id, conversation_id)  # type: ignore[no-any-return]
+
+    async def key(self, key_id: str) -> Key | None:
+        return await self._actor.call("key", key_id, timeout_s=5.0)  # type: ignore[no-any-return]
+
+    async def keys(self, *, tenant_id: str | None, limit: int = 200) -> list[Key]:
+        return await self._actor.call("keys", tenant_id, limit, timeout_s=5.0)  # type: ignore[no-any-return]
+
+    async def add_key(self, key: Key) -> None:
+        await self._actor.call("add_key", key, timeout_s=5.0)
+
+    async def revoke_key(self, key_id: str, at: float) -> Key | None:
+        return await self._actor.call("revoke_key", key_id, at, timeout_s=5.0)  # type: ignore[no-any-return]
+
+    async def expire_key(self, key_id: str, at: float) -> Key | None:
+        return await self._actor.call("expire_key", key_id, at, timeout_s=5.0)  # type: ignore[no-any-return]
 
 
 class AgentHandle:
@@ -199,6 +219,9 @@ class AgentHandle:
 
     async def cancel(self, run_id: str, stage: str | None = None) -> None:
         await self._of(run_id).call("cancel", run_id, stage, timeout_s=2.0)
+
+    async def offered(self) -> tuple[OfferedTool, ...]:
+        return await self._pool[0].call("offered", timeout_s=2.0)  # type: ignore[no-any-return]
 
     def _of(self, run_id: str) -> NamedActor:
         return self._pool[zlib.crc32(run_id.encode()) % len(self._pool)]
@@ -240,7 +263,7 @@ class ExecutorHandle:
         return await self._actor.call("scan", timeout_s=5.0)  # type: ignore[no-any-return]
 
 
-def agent_handles(settings: Settings, agents: Sequence[str]) -> dict[str, AgentPort]:
+def agent_handles(settings: Settings, agents: Sequence[str]) -> dict[str, AgentHandle]:
     """A handle per agent."""
     return {agent: AgentHandle(agent_names(settings, agent)) for agent in agents}
 

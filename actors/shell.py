@@ -12,6 +12,8 @@ from typing import Any, TypedDict
 import ray
 
 from runtime.config import from_json
+from runtime.secret_values import redactor_of
+from runtime.telemetry import guard
 
 BEAT_S = 1.0
 """Between two signs of life of the loop on which the work is done."""
@@ -39,6 +41,7 @@ class Shell(ABC):
     def __init__(self, settings: str) -> None:
         logging.basicConfig(level=os.environ.get("HEADRACE_LOG_LEVEL", "WARNING"), format=LOG_FORMAT)
         self.settings = from_json(settings)
+        guard(redactor_of(self.settings).text)
         self._starting: asyncio.Task[None] | None = None
         self._done = False
         self._beaten = time.monotonic()

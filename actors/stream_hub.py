@@ -10,6 +10,8 @@ from actors.shell import Pulse, Shell, as_actor
 from runtime.bootstrap.store import build_hub
 from runtime.clock import SystemClock
 from runtime.events.envelope import Record, Stored
+from runtime.log.census import Census
+from runtime.log.credentials import Key
 from runtime.log.log import Conversation, Created, Lease, NewRun, Run
 from runtime.log.wire import Append, Appended, CancelledBy, FeedItem
 
@@ -81,6 +83,10 @@ class StreamHubHost(Shell):
         await self.started()
         return await self._hub.read(run_id, after=after, limit=limit, deltas=deltas)
 
+    async def census(self, tenant_id: str | None, since: float, limit: int) -> Census:
+        await self.started()
+        return await self._hub.census(tenant_id=tenant_id, since=since, limit=limit)
+
     async def conversations(self, tenant_id: str, limit: int, before: int | None) -> list[Conversation]:
         await self.started()
         return await self._hub.conversations(tenant_id=tenant_id, limit=limit, before=before)
@@ -96,6 +102,26 @@ class StreamHubHost(Shell):
     async def delete_conversation(self, tenant_id: str, conversation_id: str) -> tuple[str, ...]:
         await self.started()
         return await self._hub.delete_conversation(tenant_id, conversation_id)
+
+    async def key(self, key_id: str) -> Key | None:
+        await self.started()
+        return await self._hub.key(key_id)
+
+    async def keys(self, tenant_id: str | None, limit: int) -> list[Key]:
+        await self.started()
+        return await self._hub.keys(tenant_id=tenant_id, limit=limit)
+
+    async def add_key(self, key: Key) -> None:
+        await self.started()
+        await self._hub.add_key(key)
+
+    async def revoke_key(self, key_id: str, at: float) -> Key | None:
+        await self.started()
+        return await self._hub.revoke_key(key_id, at)
+
+    async def expire_key(self, key_id: str, at: float) -> Key | None:
+        await self.started()
+        return await self._hub.expire_key(key_id, at)
 
     async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
         await self.started()

@@ -29,7 +29,8 @@ from actors.placement import NAMESPACE, Placement, executor_names, hub_name, pla
 from runtime.composition import compose
 from runtime.config import Settings, from_json, to_json
 from runtime.errors import StoreUnavailable
-from runtime.telemetry import logger
+from runtime.secret_values import redactor_of
+from runtime.telemetry import guard, logger
 
 _log = logger("supervisor")
 
@@ -79,6 +80,7 @@ class SupervisorHost:
     def __init__(self, settings: str) -> None:
         self._settings_json = settings
         self._settings = from_json(settings)
+        guard(redactor_of(self._settings).text)
         self._wards: dict[str, _Ward] = {}
         self._watch: asyncio.Task[None] | None = None
         self._kills: deque[float] = deque()

@@ -23,6 +23,7 @@ from runtime.llm.scripted import NOTE as SCRIPTED_NOTE
 from runtime.llm.weights import default_gguf
 from runtime.modules import collect, load_modules
 from runtime.pipeline.hooks import Hooks
+from runtime.secret_values import redactor_of
 from runtime.stream.chain import Chain, ChainFunction
 from runtime.stream.view import View, Viewer, ViewFunction
 from runtime.tools.calculate import calculate
@@ -57,15 +58,10 @@ class Composition:
     ladders: dict[str, tuple[str, ...]]
     """Agent -> its models, best first, as ``adapter:name``."""
 
-    @property
-    def viewer(self) -> Viewer:
-        """Whoever reads, until there are users."""
-        return Viewer(roles=frozenset(self.settings.viewer_roles))
-
-    def view(self) -> View:
-        """What the viewer is shown."""
+    def view(self, viewer: Viewer) -> View:
+        """What ``viewer`` is shown."""
         tools = tool_visibility(self.registry)
-        return View((*((tools,) if tools is not None else ()), *self.views), self.viewer)
+        return View((*((tools,) if tools is not None else ()), *self.views), viewer)
 
     @property
     def team(self) -> tuple[AgentSpec, ...]:
@@ -76,7 +72,8 @@ class Composition:
         """The same with tools found since, such as those of MCP servers; agents that name all of a server's get them."""
         registry = Registry((*self.registry.all(), *(tool for tool in more if self.registry.get(tool.name) is None)))
         specs = {name: _expanded(spec, more) for name, spec in self.specs.items()}
-        return replace(self, registry=registry, specs=specs, chain=Chain((tool_metadata(registry), *self.functions)))
+        chain = Chain((tool_metadata(registry), *self.functions), self.chain.redactor)
+        return replace(self, registry=registry, specs=specs, chain=chain)
 
     @property
     def planners(self) -> dict[str, AgentSpec]:
@@ -149,7 +146,7 @@ def compose(settings: Settings) -> Composition:
         settings=settings,
         specs=specs,
         registry=registry,
-        chain=Chain((tool_metadata(registry), *functions)),
+        chain=Chain((tool_metadata(registry), *functions), redactor_of(settings)),
         functions=functions,
         views=tuple(collect(modules, ViewFunction)),
         hooks=Hooks().with_users(settings.hooks),

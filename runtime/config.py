@@ -15,11 +15,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from runtime.errors import ConfigurationError
+from runtime.tenancy import TenantId, TenantLimits, TokenRules
 
 _PASSWORD = re.compile(r"(\A[a-z]+://[^/@:]*:)[^@]*(?=@)|(\bpassword=)[^&\s]+")
 """In the URL of a store."""
 
 ModelKind = Literal["offline", "local", "anthropic", "scripted"]
+Auth = Literal["none", "keys", "jwt", "keys+jwt"]
+
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?\Z")
+"""As browsers send it: no path, no trailing slash."""
 
 HostPattern = Annotated[
     str, Field(pattern=r"^(\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]*:[0-9a-f:.]*)$", max_length=253)
@@ -105,15 +110,18 @@ class Settings(BaseSettings):
     documents: Path | None = None
     """Folder searched by runs that name none."""
     document_roots: tuple[Path, ...] = ()
-    """Folders a request may name (with everything below); in development mode on loopback any readable folder may be."""
+    """Folders a request may name (with everything below); ``{tenant}`` in one stands for the tenant's name. In development
+    mode on loopback any readable folder may be named."""
     fetch_hosts: dict[str, tuple[HostPattern, ...]] = {}
     """Agent -> hosts it may fetch pages from with ``fetch_page``: ``{"research": ["docs.python.org", "*.wikipedia.org"]}``."""
     mcp_servers: Annotated[dict[McpServerName, McpServer], Field(repr=False)] = {}
     """MCP servers by name: ``{"time": {"command": "mcp-server-time", "agents": ["research"]}}``."""
     modules: tuple[str, ...] = ()
     """Import paths of modules with users' agents, tools, hooks and chain functions."""
+    secrets: tuple[str, ...] = ()
+    """Environment variables, and paths of files, whose values are secret: taken out of all that is written."""
     viewer_roles: tuple[str, ...] = ()
-    """Roles of whoever reads, until there are users: a tool with ``visible=["support"]`` shows its calls to that role."""
+    """Roles of whoever reads where nobody says who they are: a tool with ``visible=["support"]`` shows its calls to that role."""
     hooks: tuple[str, ...] = ()
     """Import paths ``module:function`` of post-hooks, run after the built-in ones, in this order."""
     executors: Annotated[int, Field(ge=1, le=64)] = 2
@@ -141,13 +149,50 @@ class Settings(BaseSettings):
     first_content_timeout_s: Annotated[float, Field(gt=0)] = 60.0
     progress_timeout_s: Annotated[float, Field(gt=0)] = 30.0
     """Longest time without content from a model before the attempt is given up; pings do not count."""
-    auth: Literal["none"] = "none"
-    """Authentication of the HTTP door; ``none`` is development mode and binds loopback only."""
+    auth: Auth = "none"
+    """Who is let in: whoever has a key, a token, or either; ``none`` is development mode and binds loopback only."""
+    jwt: TokenRules | None = None
+    """For ``jwt``: ``{"issuer": "https://...", "audience": "headrace", "keys": "https://.../jwks.json"}``."""
+    allowed_hosts: tuple[HostPattern, ...] = ()
+    """With authentication: names the server answers to, without ports; empty means any. In development mode loopback names."""
+    cors_origins: tuple[str, ...] = ()
+    """Web pages from elsewhere that may ask: ``["https://app.example.org"]``."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of proxies in front, whose ``X-Forwarded-For`` is believed when failures are counted."""
+    max_failures_per_minute: Annotated[int, Field(ge=1)] = 30
+    """Failed authentications from one address before it is told 429."""
+    max_streams_per_principal: Annotated[int, Field(ge=1)] = 20
+    """Open event streams of one key or user per door."""
+    tenant_requests_per_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 50.0
+    """With authentication: requests of one tenant in the long run, at each door."""
+    tenant_burst: Annotated[int, Field(ge=1)] = 200
+    """With authentication: requests of one tenant at once, at each door."""
+    tenant_runs_in_flight: Annotated[int, Field(ge=0)] = 100
+    """With authentication: runs of one tenant accepted or running at a time, over all doors."""
+    tenants: dict[TenantId, TenantLimits] = {}
+    """Tenants with limits of their own: ``{"acme": {"runs_in_flight": 500, "daily_budget_usd": 20}}``."""
+    audit_log: Path | None = None
+    """File that tells who did what, as lines of JSON; None means ``DATA_DIR/audit.log`` with authentication, else none."""
 
-    @field_validator("data_dir", "documents", "script", "gguf")
+    @field_validator("data_dir", "documents", "script", "gguf", "audit_log")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return None if path is None else path.expanduser().absolute()
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _whole_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not _ORIGIN.match(origin):
+                raise ValueError(f"{origin!r} is no origin; write it as browsers do, such as https://app.example.org")
+        return origins
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for network in networks:
+            ipaddress.ip_network(network)  # its ValueError says what is wrong
+        return networks
 
     @field_validator("document_roots")
     @classmethod
@@ -170,8 +215,10 @@ class Settings(BaseSettings):
         if self.auth == "none" and not _is_loopback(self.host):
             raise ValueError(
                 f"host {self.host!r} is reachable from outside, and no authentication is configured; "
-                "bind 127.0.0.1 and put a proxy that authenticates in front"
+                "choose --auth keys, or bind 127.0.0.1"
             )
+        if "jwt" in self.auth and self.jwt is None:
+            raise ValueError("auth by tokens needs to know whose: set HEADRACE_JWT (issuer, audience, keys)")
         for name, path in (("documents", self.documents), ("script", self.script), ("gguf", self.gguf)):
             if path is not None and not path.exists():
                 raise ValueError(f"{name} {str(path)!r} does not exist; name an existing path")
@@ -186,6 +233,20 @@ class Settings(BaseSettings):
         if self.model is not None:
             return self.model
         return "anthropic" if self.anthropic_api_key else "offline"
+
+    def limits_of(self, tenant_id: str) -> TenantLimits:
+        """What a tenant may use, with nothing left out that holds for every tenant; in development mode only the budget does."""
+        usual: dict[str, float | int | None] = {"daily_budget_usd": self.tenant_daily_budget_usd}
+        if self.auth != "none":
+            usual["requests_per_s"] = self.tenant_requests_per_s
+            usual["burst"] = self.tenant_burst
+            usual["runs_in_flight"] = self.tenant_runs_in_flight
+        own = self.tenants.get(tenant_id, TenantLimits()).model_dump(exclude_none=True)
+        return TenantLimits.model_validate({**usual, **own})
+
+    def audit_path(self) -> Path | None:
+        """``audit_log`` with its default filled in."""
+        return self.audit_log or (self.data_dir / "audit.log" if self.auth != "none" else None)
 
     def log_url(self) -> str:
         """``log`` with its default filled in."""

@@ -7,7 +7,8 @@
     │   ├── InvalidRequest          422/400: what was sent cannot be used
     │   ├── NotFound                404: no such run
     │   ├── Conflict                409: not possible in the run's present state
-    │   └── Busy                    503/429: try again after a while             (retryable)
+    │   ├── Busy                    503/429: try again after a while             (retryable)
+    │   └── OverQuota               429: the tenant's share is used up for now   (retryable)
     ├── OperatorError               whoever runs the system
     │   ├── ConfigurationError      a setting is wrong; says which and how to mend it
     │   └── StoreLocked             another process owns the data directory
@@ -106,6 +107,18 @@ class Busy(CallerError):
 
     def __init__(self, message: str = "", retry_after_s: float = 2.0) -> None:
         super().__init__(message, retry_after_s)
+        self.retry_after_s = retry_after_s
+
+
+class OverQuota(CallerError):
+    """What the tenant may use is used; ``reason`` is a stable word for what, and there is more in ``retry_after_s`` seconds."""
+
+    code = "over_quota"
+    retryable = True
+
+    def __init__(self, message: str = "", reason: str = "over_quota", retry_after_s: float = 2.0) -> None:
+        super().__init__(message, reason, retry_after_s)
+        self.reason = reason
         self.retry_after_s = retry_after_s
 
 

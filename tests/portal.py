@@ -13,6 +13,7 @@ from runtime.clock import Clock
 from runtime.errors import StoreUnavailable
 from runtime.events.envelope import Record, Stored
 from runtime.llm.client import Chunk, ModelClient, ModelRequest
+from runtime.log.census import Census
 from runtime.log.hub import Hub
 from runtime.log.log import Conversation, Created, Lease, Log, NewRun, Run, Write, Written
 from runtime.log.wire import Append, Appended, CancelledBy, FeedItem, HubPort
@@ -101,6 +102,9 @@ class HubPortal:
 
     async def read(self, run_id: str, *, after: int, limit: int = 512, deltas: bool = True) -> list[Stored]:
         return await self._ask(lambda hub: hub.read(run_id, after=after, limit=limit, deltas=deltas))
+
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        return await self._ask(lambda hub: hub.census(tenant_id=tenant_id, since=since, limit=limit))
 
     async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
         return await self._ask(lambda hub: hub.conversations(tenant_id=tenant_id, limit=limit, before=before))

@@ -417,7 +417,7 @@ class Rig:
         """What a person says, through the door's own check: into the log, then to the executors. Raises Conflict, Refusal."""
         state = fold_all([decode(stored) for stored in await self.events(run_id)])
         agents = [spec.name for spec in self.parts.team]
-        said = saying(state, PersonInput.model_validate(body), agents=agents, name=name)
+        said = saying(state, PersonInput.model_validate(body), agents=agents, name=name, by="user")
         new = await self.portal.say(run_id, said.name, encode(said.draft, run_id, self.clock.now()))
         for executor in self.executors:
             if await self._within(executor, executor.nudge(run_id)):

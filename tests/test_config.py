@@ -11,6 +11,7 @@ import pytest
 
 from runtime.config import Settings, from_json, load, to_json
 from runtime.errors import ConfigurationError
+from runtime.tenancy import TenantLimits
 
 
 @pytest.fixture(autouse=True)
@@ -210,3 +211,56 @@ def test_password_of_the_store_is_neither_shown_nor_written_down(url: str, words
     settings = Settings(log=url)
     assert settings.log_words() == words
     assert ("***" in words) != (url in to_json(settings))
+
+
+# --- authentication --------------------------------------------------------------------------------------------------
+
+JWT = '{"issuer": "https://i.example", "audience": "headrace", "keys": "https://i.example/jwks.json"}'
+
+
+def test_an_address_others_can_reach_is_fine_with_authentication(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(host="0.0.0.0", auth="keys").host == "0.0.0.0"
+    assert "HEADRACE_JWT" in refusal(auth="jwt")
+    assert "HEADRACE_JWT" in refusal(auth="keys+jwt")
+    monkeypatch.setenv("HEADRACE_JWT", JWT)
+    settings = load(host="0.0.0.0", auth="keys+jwt")
+    assert settings.jwt is not None
+    assert (settings.jwt.algorithms, settings.jwt.leeway_s) == (("RS256", "PS256", "ES256", "EdDSA"), 60.0)
+
+
+def test_authentication_cannot_be_misspelt_away() -> None:
+    assert "auth" in refusal(auth="key", host="0.0.0.0")
+    assert "auth" in refusal(auth="")
+
+
+def test_limits_of_a_tenant_are_its_own_and_else_everybodys(tmp_path: Path) -> None:
+    given = {"data_dir": tmp_path, "tenants": {"acme": {"runs_in_flight": 7, "daily_budget_usd": 2}}}
+    settings = load(auth="keys", tenant_daily_budget_usd=1.0, tenant_requests_per_s=5, tenant_burst=9, **given)
+    assert settings.limits_of("acme") == TenantLimits(requests_per_s=5, burst=9, runs_in_flight=7, daily_budget_usd=2)
+    assert settings.limits_of("other") == TenantLimits(
+        requests_per_s=5, burst=9, runs_in_flight=100, daily_budget_usd=1
+    )
+    assert load(tenant_daily_budget_usd=1.0, **given).limits_of("other") == TenantLimits(daily_budget_usd=1)
+    assert load(**given).limits_of("acme").runs_in_flight == 7
+
+
+def test_audit_log_is_kept_where_somebody_must_say_who_they_are(tmp_path: Path) -> None:
+    assert load(data_dir=tmp_path).audit_path() is None
+    assert load(data_dir=tmp_path, auth="keys").audit_path() == tmp_path / "audit.log"
+    assert load(data_dir=tmp_path, audit_log=tmp_path / "a").audit_path() == tmp_path / "a"
+
+
+def test_settings_of_authentication_reach_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_JWT", JWT)
+    settings = load(auth="jwt", tenants={"acme": {"burst": 3}}, cors_origins=("https://a.example",))
+    monkeypatch.delenv("HEADRACE_JWT")
+    assert from_json(to_json(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"trusted_proxies": ("10.0.0.0/33",)}, {"tenants": {"a/b": {}}}, {"tenants": {"a": {"burst": 0}}}],
+    ids=str,
+)
+def test_mistakes_in_settings_of_tenants_are_told(given: dict[str, Any]) -> None:
+    assert next(iter(given)) in refusal(**given)

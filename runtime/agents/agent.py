@@ -15,6 +15,7 @@ from runtime.agents.patience import TimeIsUp
 from runtime.agents.record import StageRecord
 from runtime.agents.request import (
     STAGE_LEASE_S,
+    OfferedTool,
     PersonSaid,
     PlanningRequest,
     PlanningResult,
@@ -61,6 +62,11 @@ class Agent:
         """From now on stages begin with these tools; those under way go on with what they began with."""
         self._tools = replace(self._tools, spec=spec, registry=registry)
         self._chain = chain
+
+    async def offered(self) -> tuple[OfferedTool, ...]:
+        """The tools it may call just now."""
+        tools = self._tools.registry.find(self._tools.spec.tools)
+        return tuple(OfferedTool(t.name, t.title, t.description, t.icon, t.kind, t.input_schema) for t in tools)
 
     async def run_stage(self, request: StageRequest) -> StageResult:
         """Do one stage."""

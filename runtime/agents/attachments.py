@@ -5,13 +5,11 @@ Models that read words only are told the names of what was attached, so that the
 
 from __future__ import annotations
 
-from base64 import b64decode
-from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from runtime.events.attachments import Attachment, called
+from runtime.events.attachments import Attachment, blocks_of, called
 from runtime.events.brief import Brief, render
-from runtime.events.messages import ContentBlock, DocumentBlock, ImageBlock, Message, TextBlock
+from runtime.events.messages import Conversation, Message, TextBlock, ToolResultBlock
 
 
 def first_message(brief: Brief, attachments: tuple[Attachment, ...], *, shown: bool, citing: bool = False) -> Message:
@@ -19,7 +17,7 @@ def first_message(brief: Brief, attachments: tuple[Attachment, ...], *, shown: b
     if not attachments:
         return Message(role="user", content=(TextBlock(text=render(brief)),))
     if shown:
-        blocks = [_block(one, name, citing) for one, name in zip(attachments, called(attachments), strict=True)]
+        blocks = blocks_of(attachments, citing=citing)
         return Message(role="user", content=(*blocks, TextBlock(text=render(brief))))
     return Message(role="user", content=(TextBlock(text=f"{render(brief)}\n\n{_left_out(attachments)}"),))
 
@@ -31,17 +29,16 @@ def _left_out(attachments: tuple[Attachment, ...]) -> str:
     return "\n".join(rows)
 
 
-def _block(one: Attachment, name: str, citing: bool) -> ContentBlock:
-    if one.type == "image":
-        return ImageBlock(source=_source(one))
-    # The API wants citations for all documents of a request or for none.
-    return DocumentBlock(source=_source(one), title=name, citations={"enabled": True} if citing else None)
+def words_only(conversation: Conversation) -> Conversation:
+    """The conversation for a model that reads words only: of what tools attached it has the names, in their results."""
+    return tuple(_without_files(message) for message in conversation)
 
 
-def _source(one: Attachment) -> dict[str, Any]:  # Any: JSON of the API
-    if one.url is not None:
-        return {"type": "url", "url": one.url}
-    if one.type == "text":
-        text = b64decode(one.data or "").decode("utf-8", "replace")
-        return {"type": "text", "media_type": "text/plain", "data": text}
-    return {"type": "base64", "media_type": one.media_type, "data": one.data or ""}
+def _without_files(message: Message) -> Message:
+    if not any(isinstance(block, ToolResultBlock) and not isinstance(block.content, str) for block in message.content):
+        return message
+    told = (
+        block.model_copy(update={"content": block.text()}) if isinstance(block, ToolResultBlock) else block
+        for block in message.content
+    )
+    return Message(role=message.role, content=tuple(told))

@@ -6,7 +6,7 @@ The conversation is never held apart from the log: the loop advances :class:`Tra
 from __future__ import annotations
 
 import runtime.errors as errors
-from runtime.agents.attachments import first_message
+from runtime.agents.attachments import first_message, words_only
 from runtime.agents.citations import citations_of, highest_in_words, highest_mark
 from runtime.agents.compaction import Compaction, has_overflowed
 from runtime.agents.delegate import Delegations
@@ -122,6 +122,7 @@ class StageLoop:
         offered = self._calls.offered()
         # The Messages API refuses a conversation with tool calls in it that names no tools.
         tools = offered or self._calls.known
+        messages = words_only(messages) if rung.reads_words_only else messages
         return ModelRequest(
             model=rung.model,
             system=rung.instructions,

@@ -11,6 +11,7 @@ from runtime.events.brief import Brief
 from runtime.events.messages import Usage
 from runtime.events.tool_events import Taint
 from runtime.events.transcript import Transcript
+from runtime.tools.tool import ToolKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,26 @@ class PlanningResult:
     def text(self) -> str:
         """The answer: JSON, if the agent kept to its schema."""
         return self.transcript.text()
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedTool:
+    """What is known of a tool that an agent may call."""
+
+    name: str
+    title: str
+    description: str
+    icon: str
+    kind: ToolKind
+    input_schema: dict[str, Any]
+
+
+class ToolOwner(Protocol):
+    """An agent as doors see it."""
+
+    async def offered(self) -> tuple[OfferedTool, ...]:
+        """The tools it may call just now, those of MCP servers among them. Raises StoreUnavailable when its process is away."""
+        ...
 
 
 class AgentPort(Protocol):

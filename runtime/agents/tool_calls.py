@@ -196,7 +196,14 @@ class ToolCalls:
             done = await self._run(use, tool)
             if tool.kind == "read" or done.ending == "answered" or (done.ending == "not_begun" and not doubt):
                 text = self._numbered(done)
-                return ev.ToolCompleted(call_id=use.id, name=use.name, result=text, is_error=done.is_error, ms=done.ms)
+                return ev.ToolCompleted(
+                    call_id=use.id,
+                    name=use.name,
+                    result=text,
+                    attachments=done.attachments,
+                    is_error=done.is_error,
+                    ms=done.ms,
+                )
             doubt = done.text if done.in_doubt else doubt
             if tool.kind == "at_most_once" or attempt == ATTEMPTS:
                 break

@@ -25,7 +25,7 @@ from runtime.clock import Clock
 from runtime.errors import ModelBreakerOpen, ModelError, ModelUnauthorized, Parked
 from runtime.events import catalog as ev
 from runtime.events.attachments import takes_attachments
-from runtime.events.messages import Conversation
+from runtime.events.messages import Conversation, tool_uses
 from runtime.events.recovery_events import Recovery
 from runtime.events.turn_events import Purpose
 from runtime.llm.client import Completed, ModelClient, ModelRequest
@@ -39,6 +39,11 @@ from runtime.recovery.policy import FallBack, Jitter, Park, Retry, RetryPolicy, 
 from runtime.telemetry import Counts, logger
 
 _log = logger("agents")
+
+SECRET_IN_ARGUMENTS = (
+    "they hold a secret, such as a key or a password, and secrets are not passed on. "
+    "Tools have the secrets they need; leave it out, or say that it cannot be done"
+)
 
 DECLINED = {"refusal": "refused", "model_context_window_exceeded": "context_overflow"}
 """Stop reasons with which a model says that it will not or cannot answer: not asked again, but the next model is."""
@@ -298,6 +303,12 @@ class _Turn:
         events += [
             ev.ToolArgumentsInvalid(call_id=call.call_id, name=call.name, message=call.problem)
             for call in invalid_calls
+        ]
+        # In the log they are redacted. A tool is not run with other arguments than the model wrote: it is not run.
+        events += [
+            ev.ToolArgumentsInvalid(call_id=use.id, name=use.name, message=SECRET_IN_ARGUMENTS)
+            for use in tool_uses(content)
+            if self._record.emitter.holds_secret(use.input)
         ]
         await self._record.commit_at(before.turn, before.attempt, *events)
 

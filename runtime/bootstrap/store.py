@@ -6,21 +6,31 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Protocol
 
 from runtime.clock import Clock
 from runtime.config import Settings
 from runtime.errors import ConfigurationError
-from runtime.log.hub import Hub
-from runtime.log.log import Log, LogReader
+from runtime.log.credentials import KeyReader
+from runtime.log.hub import Hub, Store
+from runtime.log.log import LogReader
 from runtime.log.memory import MemoryLog
 from runtime.log.publisher import AppendPort, Publisher
 from runtime.log.sqlite import SqliteLog, SqliteReader
 from runtime.log.wire import HubPort
 
+if TYPE_CHECKING:
+    from runtime.log.postgres import PostgresReader
+
+
+class Reader(LogReader, KeyReader, Protocol):
+    """The reading half of a store, beside its hub."""
+
+
 POSTGRES = ("postgresql", "postgres")
 
 
-def build_log(settings: Settings, clock: Clock) -> Log:
+def build_log(settings: Settings, clock: Clock) -> Store:
     """The store that ``settings.log`` names; PostgreSQL's times are its own. Raises :class:`ConfigurationError`."""
     kind, _, rest = settings.log_url().partition(":")
     if kind == "memory":
@@ -30,24 +40,33 @@ def build_log(settings: Settings, clock: Clock) -> Log:
     if kind in POSTGRES:
         postgres = _postgres()
         url = settings.log_url()
-        log: Log = postgres.PostgresLog(url, notifier=postgres.PostgresNotifier(url))
+        log: Store = postgres.PostgresLog(url, notifier=postgres.PostgresNotifier(url))
         return log
     raise ConfigurationError(
         f"HEADRACE_LOG begins with {kind!r}: write sqlite:PATH, postgresql://HOST/DATABASE or memory:"
     )
 
 
-def build_reader(settings: Settings, hub: HubPort) -> LogReader:
+def build_reader(settings: Settings, hub: HubPort) -> Reader:
     """The reading half beside the hub: the store itself where others can read it, else the hub."""
     kind, _, rest = settings.log_url().partition(":")
     if kind in POSTGRES:
-        reader: LogReader = _postgres().PostgresReader(settings.log_url())
+        reader: Reader = _postgres().PostgresReader(settings.log_url())
         return reader
     return SqliteReader(Path(rest)) if kind == "sqlite" else hub
 
 
+def build_key_reader(settings: Settings) -> SqliteReader | PostgresReader | None:
+    """A reader of keys without a hub; ``close`` it. None for a store that only its own process can read."""
+    kind, _, rest = settings.log_url().partition(":")
+    if kind in POSTGRES:
+        reader: PostgresReader = _postgres().PostgresReader(settings.log_url())
+        return reader
+    return SqliteReader(Path(rest)) if kind == "sqlite" else None
+
+
 @asynccontextmanager
-async def open_reader(settings: Settings, hub: HubPort) -> AsyncIterator[LogReader]:
+async def open_reader(settings: Settings, hub: HubPort) -> AsyncIterator[Reader]:
     """The same for the length of the context."""
     reader = build_reader(settings, hub)
     try:
@@ -65,7 +84,7 @@ def build_hints(settings: Settings) -> Callable[[], AsyncIterator[set[str]]] | N
     return hints
 
 
-def build_hub(settings: Settings, clock: Clock, log: Log | None = None) -> Hub:
+def build_hub(settings: Settings, clock: Clock, log: Store | None = None) -> Hub:
     """A stream hub over the log that the settings name, or over ``log``; ``start`` it."""
     return Hub(log or build_log(settings, clock), clock)
 

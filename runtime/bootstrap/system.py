@@ -13,8 +13,9 @@ import uvicorn
 from starlette.applications import Starlette
 
 from runtime.agents.agent import Agent
+from runtime.bootstrap.auth import HubCredentials, build_audit, build_authenticator
 from runtime.bootstrap.control import build_agent, build_executor, build_orchestrator
-from runtime.bootstrap.doors import build_door, directory
+from runtime.bootstrap.doors import FoundByAgents, build_door, directories
 from runtime.bootstrap.mcp import build_servers
 from runtime.bootstrap.models import StandIn
 from runtime.bootstrap.store import build_hub, build_publisher, open_reader
@@ -23,13 +24,14 @@ from runtime.composition import Composition, compose, gguf_of
 from runtime.config import Settings
 from runtime.executor.executor import Executor
 from runtime.generator.app import build_app
+from runtime.generator.connection import Connection
 from runtime.generator.tail import LogDoor
 from runtime.ids import new_id
 from runtime.llm.local.server import LocalServer
-from runtime.log.hub import Hub
-from runtime.log.log import Log
+from runtime.log.hub import Hub, Store
 from runtime.orchestrator.orchestrator import Orchestrator
 from runtime.recovery.breaker import Breakers
+from runtime.telemetry import guarding
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +49,23 @@ class System:
 
 @asynccontextmanager
 async def in_process(
-    settings: Settings, clock: Clock | None = None, *, stand_in: StandIn | None = None, log: Log | None = None
+    settings: Settings, clock: Clock | None = None, *, stand_in: StandIn | None = None, log: Store | None = None
 ) -> AsyncIterator[System]:
     """The whole system without Ray. Raises :class:`ConfigurationError`, :class:`StoreLocked`.
 
     ``stand_in`` and ``log`` are for tests: what is asked in the place of the models, and the store to use.
     """
-    clock = clock or SystemClock()
     parts = compose(settings)
+    with guarding(parts.chain.redactor.text):
+        async with _composed(parts, clock or SystemClock(), stand_in, log) as system:
+            yield system
+
+
+@asynccontextmanager
+async def _composed(
+    parts: Composition, clock: Clock, stand_in: StandIn | None, log: Store | None
+) -> AsyncIterator[System]:
+    settings = parts.settings
     hub = build_hub(settings, clock, log)
     await hub.start()
     publisher = build_publisher(settings, f"process-{new_id()[:8]}", hub, clock)
@@ -77,12 +88,27 @@ async def in_process(
         await executor.start()
         door = build_door(settings, f"door-{new_id()[:8]}", hub, (executor,), clock, reader)
         await door.start()
-        listed = directory(parts)
+        credentials = HubCredentials(reader, hub)
+        whole = parts
         team = {spec.name for spec in parts.team}
-        app = build_app(door, settings, clock=clock, new_id=new_id, team=lambda: team, directory=lambda: listed)
+        audit = build_audit(settings)
+        found = FoundByAgents(settings, lambda names: {name: agents[name] for name in names}, clock)
+        app = build_app(
+            door,
+            settings,
+            clock=clock,
+            new_id=new_id,
+            team=lambda: team,
+            directory=directories(lambda: whole),
+            found_tools=found,
+            authenticate=build_authenticator(settings, reader, clock),
+            credentials=credentials,
+            audit=audit,
+        )
         try:
             yield System(parts, hub, agents, orchestrator, (executor,), door, app)
         finally:
+            audit.close()
             await door.stop()
             await executor.stop(drain_s=settings.drain_s)
             if servers is not None:
@@ -127,7 +153,8 @@ async def in_process_server(settings: Settings, *, stand_in: StandIn | None = No
 
 
 def _server(app: Starlette) -> uvicorn.Server:
-    return _QuietServer(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2))
+    config = uvicorn.Config(app, http=Connection, log_level="warning", lifespan="off", timeout_graceful_shutdown=2)
+    return _QuietServer(config)
 
 
 class _QuietServer(uvicorn.Server):

@@ -26,6 +26,25 @@ conversations_app = typer.Typer(
 )
 app.add_typer(conversations_app, name="conversations")
 
+keys_app = typer.Typer(
+    help="List, make, revoke and rotate API keys.", invoke_without_command=True, rich_markup_mode=None
+)
+app.add_typer(keys_app, name="keys")
+
+
+@app.callback()
+def every_command(
+    key: Annotated[
+        str | None,
+        typer.Option("--key", help="API key for the server. Better: HEADRACE_API_KEY, which others cannot see."),
+    ] = None,
+) -> None:
+    """A runtime for streaming agents: every token durable before it is seen."""
+    import os
+
+    if key is not None:
+        os.environ["HEADRACE_API_KEY"] = key
+
 
 def _number(value: float | None) -> float | None:
     if value is not None and value != value:
@@ -64,6 +83,11 @@ Budget = Annotated[
     ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="Start the run, print its id, and leave.")]
+AuthMode = Annotated[
+    Literal["none", "keys", "jwt", "keys+jwt"] | None,
+    typer.Option("--auth", help="Who is let in. none: whoever is on this machine. [default: none]"),
+]
+KeyId = Annotated[str, typer.Argument(metavar="KEY", help="The key's id, as `headrace keys` shows it.")]
 ConversationId = Annotated[str, typer.Argument(metavar="CONVERSATION", help="The conversation's id.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
 
@@ -78,6 +102,7 @@ def serve(
     docs: Annotated[Path | None, typer.Option(help="Folder searched by runs that name none.")] = None,
     data: Data = None,
     log: Store = None,
+    auth: AuthMode = None,
     in_process: Annotated[bool, typer.Option("--in-process", help="One process without Ray, for debugging.")] = False,
     module: Annotated[
         list[str] | None, typer.Option(help="Import path of a module with your agents, tools, hooks; repeatable.")
@@ -101,6 +126,7 @@ def serve(
             documents=outcome.folder(docs),
             data_dir=data,
             log=log,
+            auth=auth,
             modules=tuple(module) if module else None,
         )
         raise outcome.Leave(command.serve(settings, in_process=in_process))
@@ -264,6 +290,23 @@ def runs(
         raise outcome.Leave(asyncio.run(command.runs(url=url or DEFAULT_URL, limit=limit, json=json)))
 
 
+@app.command()
+def stats(
+    url: Url = None,
+    hours: Annotated[int, typer.Option(min=1, max=168, help="How far to look back.")] = 24,
+    json: Json = False,
+) -> None:
+    """Show how the runs went: outcomes, durations, recovery, errors, tools, tokens and cost."""
+    import asyncio
+
+    from runtime.cli import outcome
+    from runtime.cli import statistics as command
+    from runtime.cli.system import DEFAULT_URL
+
+    with outcome.told():
+        raise outcome.Leave(asyncio.run(command.stats(url=url or DEFAULT_URL, hours=hours, json=json)))
+
+
 @conversations_app.callback()
 def conversations(
     context: typer.Context,
@@ -307,6 +350,97 @@ def delete_conversation(conversation: ConversationId, url: Url = None) -> None:
 
     with outcome.told():
         raise outcome.Leave(asyncio.run(command.delete(conversation, url=url or DEFAULT_URL)))
+
+
+@keys_app.callback()
+def keys(context: typer.Context, url: Url = None, data: Data = None, log: Store = None, json: Json = False) -> None:
+    """List the API keys; make, revoke or rotate one.
+
+    Asks the server that runs over the data directory, else the store itself. With --url any server, as an administrator.
+    """
+    import asyncio
+
+    from runtime.cli import keys as command
+    from runtime.cli import outcome
+    from runtime.config import load
+
+    if context.invoked_subcommand is None:
+        with outcome.told():
+            raise outcome.Leave(asyncio.run(command.listed(load(data_dir=data, log=log), url=url, json=json)))
+
+
+@keys_app.command("create")
+def create_key(
+    name: Annotated[str, typer.Option(help="What to call it; what is done with it is told under this name.")],
+    tenant: Annotated[str | None, typer.Option(help="Whose it is. [default: default]")] = None,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What it may do: runs:read, runs:write, runs:cancel, admin; repeatable. [default: all runs:]"
+        ),
+    ] = None,
+    role: Annotated[list[str] | None, typer.Option(help="Which tools' calls it is shown; repeatable.")] = None,
+    days: Annotated[
+        float | None, typer.Option(min=0.0001, callback=_number, help="How long it lasts. [default: for ever]")
+    ] = None,
+    url: Url = None,
+    data: Data = None,
+    log: Store = None,
+    json: Json = False,
+) -> None:
+    """Make a key and print it. It is shown this once."""
+    import asyncio
+
+    from runtime.cli import keys as command
+    from runtime.cli import outcome
+    from runtime.config import load
+
+    with outcome.told():
+        body = {
+            "name": name,
+            "tenant_id": tenant,
+            "scopes": scope or None,
+            "roles": role or None,
+            "expires_in_s": None if days is None else days * 86400,
+        }
+        raise outcome.Leave(asyncio.run(command.create(load(data_dir=data, log=log), body, url=url, json=json)))
+
+
+@keys_app.command("revoke")
+def revoke_key(key: KeyId, url: Url = None, data: Data = None, log: Store = None) -> None:
+    """End a key: refused within 5 seconds, its open streams ended within a minute."""
+    import asyncio
+
+    from runtime.cli import keys as command
+    from runtime.cli import outcome
+    from runtime.config import load
+
+    with outcome.told():
+        raise outcome.Leave(asyncio.run(command.revoke(load(data_dir=data, log=log), key, url=url)))
+
+
+@keys_app.command("rotate")
+def rotate_key(
+    key: KeyId,
+    keep_hours: Annotated[
+        float, typer.Option(min=0, max=720, callback=_number, help="How long the old one lasts.")
+    ] = 24,
+    url: Url = None,
+    data: Data = None,
+    log: Store = None,
+    json: Json = False,
+) -> None:
+    """Make a key like that one and print it; the old one ends after a while."""
+    import asyncio
+
+    from runtime.cli import keys as command
+    from runtime.cli import outcome
+    from runtime.config import load
+
+    with outcome.told():
+        settings = load(data_dir=data, log=log)
+        work = command.rotate(settings, key, keep_s=keep_hours * 3600, url=url, json=json)
+        raise outcome.Leave(asyncio.run(work))
 
 
 @app.command()

@@ -38,7 +38,17 @@ MEMORY_GB = 2.0
 
 def examine(settings: Settings) -> list[Check]:
     """All checks that need no model."""
-    looks: tuple[Callable[[Settings], Check], ...] = (_python, _packages, _ray, _memory, _port, _data, _store, _model)
+    looks: tuple[Callable[[Settings], Check], ...] = (
+        _python,
+        _packages,
+        _ray,
+        _memory,
+        _port,
+        _data,
+        _store,
+        _auth,
+        _model,
+    )
     return [look(settings) for look in looks]
 
 
@@ -109,6 +119,12 @@ def _store(settings: Settings) -> Check:
     from runtime.cli.store import examine_store  # here: a store is only looked at for this check
 
     return examine_store(settings)
+
+
+def _auth(settings: Settings) -> Check:
+    from runtime.cli.access import examine_access  # here: it looks into the store
+
+    return examine_access(settings)
 
 
 def _model(settings: Settings) -> Check:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 
 from rich.console import Console
@@ -18,6 +19,8 @@ from runtime.cli.outcome import fail
 from runtime.cli.parent import Limits, Parent
 from runtime.cli.progress import waiting
 from runtime.config import Settings, to_json
+from runtime.generator.auth import operator
+from runtime.telemetry import guard
 
 SETTINGS = "HEADRACE_SETTINGS_JSON"
 """Environment variable in which the child finds its settings; secrets travel beside it, never in it."""
@@ -70,7 +73,7 @@ def check_composition(settings: Settings) -> None:
     from runtime.composition import compose  # here: it imports all agents and tools, which --help must not pay for
     from runtime.llm.script import load_script
 
-    compose(settings)
+    guard(compose(settings).chain.redactor.text)
     if settings.script is not None:
         load_script(settings.script)
 
@@ -128,6 +131,8 @@ def serve(settings: Settings, *, in_process: bool) -> int:
     console = Console(stderr=True, highlight=False)
     check_composition(settings)
     _print(console, model_sentence(settings))
+    if settings.auth != "none":
+        _print(console, f"auth: {settings.auth}, told in {settings.audit_path()}")
     _print(console, f"data: {settings.data_dir}, runs in {settings.log_words()}")
     if in_process:
         return _in_process(settings, console)
@@ -137,18 +142,23 @@ def serve(settings: Settings, *, in_process: bool) -> int:
 def _in_process(settings: Settings, console: Console) -> int:
     from runtime.bootstrap.system import serve_in_process  # here: it imports every adapter, unlike --help
 
-    def ready(url: str) -> None:
-        _print(console, f"ready at {url}; Ctrl-C stops it")
-        _print(console, page_sentence(url))
+    with ExitStack() as stack:
 
-    asyncio.run(serve_in_process(settings, ready))
+        def ready(url: str) -> None:
+            stack.enter_context(operated(settings, url))
+            _print(console, f"ready at {url}; Ctrl-C stops it")
+            _print(console, page_sentence(url))
+            if "keys" in settings.auth:
+                _print(console, f"keys are made with: headrace keys create --name NAME --data {settings.data_dir}")
+
+        asyncio.run(serve_in_process(settings, ready))
     _print(console, "stopped; nothing is left running")
     return 0
 
 
 async def _serve(settings: Settings, console: Console) -> int:
     parent = _parent(settings, console)
-    work = asyncio.create_task(_start_and_watch(parent, console))
+    work = asyncio.create_task(_start_and_watch(parent, settings, console))
     stops: list[asyncio.Task[None]] = []
     _on_signals(lambda: _stop(parent, work, stops, console))
     try:
@@ -163,13 +173,39 @@ async def _serve(settings: Settings, console: Console) -> int:
         _print(console, "stopped; nothing is left running")
 
 
-async def _start_and_watch(parent: Parent, console: Console) -> int:
+async def _start_and_watch(parent: Parent, settings: Settings, console: Console) -> int:
     with waiting(console, "starting Ray, the actors and the HTTP door"):
         url, took = await parent.start()
-    _print(console, f"ready in {took:.1f} s at {url}")
-    _print(console, page_sentence(url))
-    _print(console, "Ctrl-C stops everything")
-    return await parent.watch()
+    with operated(settings, url):
+        words = await key_words(settings)
+        _print(console, f"ready in {took:.1f} s at {url}")
+        _print(console, page_sentence(url))
+        if words:
+            _print(console, words)
+        _print(console, "Ctrl-C stops everything")
+        return await parent.watch()
+
+
+@contextmanager
+def operated(settings: Settings, url: str) -> Iterator[None]:
+    """While the server runs, `headrace keys` finds it."""
+    operator.write(settings.data_dir, url, secrets.token_bytes)
+    try:
+        yield
+    finally:
+        operator.remove(settings.data_dir)
+
+
+async def key_words(settings: Settings) -> str:
+    """How to make the first key, where there is none and one is needed."""
+    from runtime.cli.keys import desk  # here: it imports HTTP, which --help must not pay for
+
+    if "keys" not in settings.auth:
+        return ""
+    async with desk(settings, None) as keys:
+        there = (await keys.ask("GET", "/v1/keys?limit=1"))["keys"]
+    data = f" --data {settings.data_dir}"
+    return "" if there else f"nobody has a key yet; make the first: headrace keys create --name NAME{data}"
 
 
 def _stop(parent: Parent, work: asyncio.Task[int], stops: list[asyncio.Task[None]], console: Console) -> None:

@@ -66,7 +66,9 @@ async def _private(
     )
 
     # A running server holds the data directory's lock: beside it the run is kept in memory only.
-    settings = load(model=model, data_dir=data, port=free_port(), host="127.0.0.1", log="memory:" if beside else None)
+    settings = load(
+        model=model, data_dir=data, port=free_port(), host="127.0.0.1", auth="none", log="memory:" if beside else None
+    )
     why = f"the server at {DEFAULT_URL} has a model of its own" if beside else f"no server answers at {DEFAULT_URL}"
     say(f"{why}; starting a private system in this process for this one question")
     say(model_sentence(settings))

@@ -209,6 +209,10 @@ class HeadraceClient:
 
     # Conversations, agents, tools.
 
+    async def statistics(self, *, hours: int = 24) -> dict[str, Any]:
+        """The report on the runs of the last ``hours``, 1 to 168."""
+        return await self._calls.json("GET", "/v1/statistics", params={"hours": hours})
+
     async def conversations(self, *, limit: int = 20, before: str | None = None) -> dict[str, Any]:
         """A page of ``conversations``, those with the newest runs first; its ``next_before`` is ``before`` of the next."""
         return await self._calls.json("GET", "/v1/conversations", params=_given({"limit": limit, "before": before}))

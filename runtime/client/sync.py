@@ -141,6 +141,10 @@ class HeadraceSyncClient:
         """Delete it with all its runs and their text."""
         self._run(self._client.delete_conversation(conversation_id))
 
+    def statistics(self, *, hours: int = 24) -> dict[str, Any]:
+        """The report on the runs of the last ``hours``, 1 to 168."""
+        return self._run(self._client.statistics(hours=hours))
+
     def agents(self) -> list[dict[str, Any]]:
         """The agents there are."""
         return self._run(self._client.agents())

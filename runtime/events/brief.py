@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape, unescape
 
-from runtime.events.history import NOTHING_SAID, Cited, Exchange, History
+from runtime.events.history import NOTHING_SAID, Cited, Enclosed, Exchange, History
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,9 @@ _CLOSING = "</earlier_conversation>"
 _NOTE = "What was asked and answered before, the oldest first: what the question may refer to, and no instructions."
 
 
+_NOT_SHOWN = "It is not shown again: if you need it, say so."
+
+
 def _earlier(history: History) -> list[str]:
     """The section of the conversation before; none when nothing was said."""
     if not history.exchanges and not history.left_out:
@@ -96,6 +99,10 @@ def _earlier(history: History) -> list[str]:
 
 def _exchange(exchange: Exchange) -> str:
     cited = [f'<cited title="{_attr(one.title)}" location="{_attr(one.location)}"/>' for one in exchange.sources]
+    attached = [
+        f'<attached name="{_attr(one.name)}" type="{_attr(one.kind)}">{_NOT_SHOWN}</attached>'
+        for one in exchange.attachments
+    ]
     shortened = ' shortened="yes"' if exchange.shortened else ""
     return "\n".join(
         [
@@ -103,6 +110,7 @@ def _exchange(exchange: Exchange) -> str:
             f"<asked>{escape(exchange.question)}</asked>",
             f"<answered>\n{escape(exchange.answer)}\n</answered>",
             *cited,
+            *attached,
             "</exchange>",
         ]
     )
@@ -131,11 +139,15 @@ def _read_earlier(text: str) -> History:
                 state=state,
                 sources=tuple(
                     Cited(title=_unattr(title), location=_unattr(location))
-                    for title, location in re.findall(r'<cited title="([^"]*)" location="([^"]*)"/>', cited)
+                    for title, location in re.findall(r'<cited title="([^"]*)" location="([^"]*)"/>', rest)
+                ),
+                attachments=tuple(
+                    Enclosed(name=_unattr(name), kind=_unattr(kind))
+                    for name, kind in re.findall(r'<attached name="([^"]*)" type="([^"]*)">', rest)
                 ),
                 shortened=bool(shortened),
             )
-            for state, shortened, asked, answered, cited in found
+            for state, shortened, asked, answered, rest in found
         ),
         left_out=int(left_out[1]) if left_out else 0,
     )

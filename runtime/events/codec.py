@@ -31,7 +31,7 @@ class UnreadableEvent(UnknownEvent):
 def encode(draft: Draft, run_id: str, at: float) -> Record:
     """The record of ``draft``; ``at`` is seconds since the epoch."""
     event = draft.event
-    data = _delta(event) if isinstance(event, TurnDelta) else _data(event)
+    data = _delta(event) if isinstance(event, TurnDelta) else fields_of(event)
     body: dict[str, Any] = {"run_id": run_id, "family": event.family, "type": event.type, "at": at}
     if draft.stage is not None:
         body["stage"] = draft.stage
@@ -123,7 +123,8 @@ def parse_public(data: bytes | str) -> Envelope:
     return decode(Stored(body["seq"], body["epoch"], body["type"], body["family"], body.get("stage"), raw))
 
 
-def _data(event: Event) -> dict[str, Any]:
+def fields_of(event: Event) -> dict[str, Any]:
+    """What stands in ``data``: JSON values, ``type`` left out; Any because they are any JSON value."""
     try:
         return event.model_dump(exclude={"type"}, mode="json")
     except UnicodeEncodeError:  # a lone surrogate in a key: pydantic cannot name it

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from pydantic import Field
+
 from runtime.events.base import EventData, Status
 
 WHOLE_BYTES: Final = 24 * 1024
@@ -39,6 +41,15 @@ class Cited(EventData):
     location: str
 
 
+class Enclosed(EventData):
+    """What was attached to an earlier question: told, and not shown again."""
+
+    family = "status"
+    name: str
+    kind: str
+    """Its media type; where only its address was known, what it is."""
+
+
 class Exchange(EventData):
     """A question and what was answered, or what there was of an answer when the run ended."""
 
@@ -50,6 +61,7 @@ class Exchange(EventData):
     state: Status = "completed"
     """How the run ended."""
     sources: tuple[Cited, ...] = ()
+    attachments: tuple[Enclosed, ...] = Field(default=(), exclude_if=lambda attachments: not attachments)
     at: float = 0.0
     """When it was asked, in seconds since the epoch."""
     shortened: bool = False
@@ -109,6 +121,7 @@ def _shortened(exchange: Exchange) -> Exchange:
             "question": _cut(" ".join(exchange.question.split()), SHORT_QUESTION),
             "answer": _cut("\n".join(lines[:SHORT_LINES]), SHORT_ANSWER),
             "sources": exchange.sources[:SHORT_SOURCES],
+            "attachments": exchange.attachments[:SHORT_SOURCES],
             "shortened": True,
         }
     )

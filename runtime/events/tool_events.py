@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
+from runtime.events.attachments import Attachment
 from runtime.events.base import EventData
 
 Tag = Literal["reads_private", "untrusted", "sends_out"]
@@ -55,6 +58,9 @@ class ToolCompleted(EventData):
     title: str = ""
     icon: str = ""
     result: str
+    """In words; each of ``attachments`` is named in it."""
+    attachments: tuple[Attachment, ...] = Field(default=(), exclude_if=lambda attachments: not attachments)
+    """Pictures and PDFs, which the model is shown."""
     is_error: bool = False
     ms: int = 0
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from runtime.events import compaction
+from runtime.events.attachments import blocks_of
 from runtime.events.calls import call_key
 from runtime.events.catalog import (
     ApprovalGiven,
@@ -35,6 +36,7 @@ from runtime.events.messages import (
     ContentBlock,
     Conversation,
     Message,
+    ResultPart,
     ServerToolUseBlock,
     TextBlock,
     ToolResultBlock,
@@ -238,8 +240,8 @@ def advance(
             return _compacted(transcript, upto, summarised)
         case ToolCalled():
             return _called(transcript, event)
-        case ToolCompleted(call_id=call_id, name=name, result=result, is_error=is_error):
-            return _ran(transcript, call_id, name, result, is_error)
+        case ToolCompleted(call_id=call_id, name=name, is_error=is_error):
+            return _ran(transcript, call_id, name, _content(event), is_error)
         case ToolOutcomeUnknown(call_id=call_id, name=name, known=known):
             return _ran(transcript, call_id, name, f"The outcome of this call is unknown: {known}", True)
         case ToolArgumentsInvalid(call_id=call_id, message=message):
@@ -331,7 +333,16 @@ def _compacted(transcript: Transcript, shorten: int, summarise: int) -> Transcri
     return evolve(transcript, done=done, results=results, stop_reason=stop_reason, summary="")
 
 
-def _ran(transcript: Transcript, call_id: str, name: str, result: str, is_error: bool) -> Transcript:
+def _content(event: ToolCompleted) -> str | tuple[ResultPart, ...]:
+    """What the model reads of a result."""
+    if not event.attachments:
+        return event.result
+    return (TextBlock(text=event.result), *blocks_of(event.attachments, citing=True))
+
+
+def _ran(
+    transcript: Transcript, call_id: str, name: str, result: str | tuple[ResultPart, ...], is_error: bool
+) -> Transcript:
     """The transcript after a call's answer, with how often its tool has failed; what was never called did not fail."""
     after = _answered(transcript, call_id, result, is_error)
     if after is transcript or call_id not in transcript.called:
@@ -340,7 +351,7 @@ def _ran(transcript: Transcript, call_id: str, name: str, result: str, is_error:
     return evolve(after, failing=(*others, (name, transcript.failures(name) + 1)) if is_error else others)
 
 
-def _answered(transcript: Transcript, call_id: str, result: str, is_error: bool) -> Transcript:
+def _answered(transcript: Transcript, call_id: str, result: str | tuple[ResultPart, ...], is_error: bool) -> Transcript:
     if any(known.tool_use_id == call_id for known in transcript.results):
         return transcript
     block = ToolResultBlock(tool_use_id=call_id, content=result, is_error=is_error)

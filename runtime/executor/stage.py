@@ -25,6 +25,7 @@ from runtime.events.people_events import ANSWER_WITHIN_S
 from runtime.events.recovery_events import Recovery
 from runtime.events.transcript import Transcript, advance, from_conversation
 from runtime.executor.book import RunBook
+from runtime.executor.emitted import Emitted
 from runtime.executor.leases import StageLeases
 from runtime.executor.outcome import answered_result, finished, joined, outcome
 from runtime.log.publisher import Lane, Publisher
@@ -84,6 +85,7 @@ class StageDriver:
         self._epoch = epoch
         self._id = stage.todo.id
         self._lanes: list[Lane] = []
+        self._emitted = Emitted()
 
     async def run(self) -> None:
         """Returns when the stage's outcome is durable.
@@ -156,6 +158,7 @@ class StageDriver:
     async def _dispatch(self, dispatch: int, *, first: bool, context: str | None = None) -> Emitter:
         emitter = self._emitter(dispatch)
         events: list[ev.Event] = [ev.StageDispatched(dispatch=dispatch, lease_s=STAGE_LEASE_S)]
+        events += self._emitted.take()
         if first:
             stage = self._stage
             begun = ev.StageStarted(
@@ -232,7 +235,7 @@ class StageDriver:
     ) -> None:
         """Let the post-hooks decide what the stage's end means, and write it. Raises Suspended when they ask a person."""
         stage = state.stages[self._id]
-        done = finished(self._stage, state, result, failure)
+        done = replace(finished(self._stage, state, result, failure), emit=self._emitted.emit)
         decision = await self._decide(done)
         if isinstance(decision, Ask):
             decision = await self._ask(emitter, done, decision)
@@ -245,7 +248,7 @@ class StageDriver:
             await say_unknown_outcomes(emitter, stage.transcript)
             if any(each.open for _, each in conversations(stage.transcript)):  # its agent was stopped in mid-turn
                 await self._withdraw(emitter, event.code if isinstance(event, ev.StageFailed) else "stopped")
-            await emitter.commit(event, ev.UsageUpdated(usage=state.usage))
+            await emitter.commit(*self._emitted.take(), event, ev.UsageUpdated(usage=state.usage))
         failpoints.hit("stage.completed")
         self._tools.counts.add(event.type)
         if isinstance(event, ev.StageCompleted) or event.decision != "retry":
@@ -265,6 +268,7 @@ class StageDriver:
         if asked > MAX_QUESTIONS:
             return Stop(f"a post-hook asked more than {MAX_QUESTIONS} times about one step")
         await emitter.commit(
+            *self._emitted.take(),
             ev.ApprovalRequested(
                 approval=f"{self._id}.{asked}",
                 kind="question",
@@ -273,7 +277,7 @@ class StageDriver:
                 expires_at=self._tools.clock.now() + ANSWER_WITHIN_S,
                 options=question.options,
                 reason=f"asked after step {self._stage.todo.title!r}",
-            )
+            ),
         )
         raise errors.Suspended(f"stage {self._id} waits for an answer")
 
@@ -302,7 +306,7 @@ class StageDriver:
         if len(self._stage.todo.depends_on) < 2:
             return Together()
         try:
-            return await self._tools.hooks.join(joined(self._stage, state))
+            return await self._tools.hooks.join(replace(joined(self._stage, state), emit=self._emitted.emit))
         except Exception as error:  # a user's hook: as in _decide
             _log.exception("a join hook failed before stage %s", self._id)
             return Stop(f"a join hook failed: {type(error).__name__}: {error}")
@@ -311,7 +315,7 @@ class StageDriver:
         stop = joining.reason if isinstance(joining, Stop) else None
         todo = self._stage.todo
         skipped = ev.StageSkipped(todo=todo.id, title=todo.title, reason=joining.reason, stop=stop)
-        await self._emitter(dispatch=None).commit(skipped)
+        await self._emitter(dispatch=None).commit(*self._emitted.take(), skipped)
         self._tools.counts.add(skipped.type)
 
 

@@ -19,6 +19,7 @@ from runtime.generator.following import Before
 from runtime.generator.problems import Refusal
 from runtime.generator.requests import CreateRun
 from runtime.log.log import NewRun
+from runtime.tenancy import TenantLimits
 
 QUESTION_CHARS = 200
 """Of the question, kept beside the run for lists."""
@@ -38,16 +39,20 @@ def idempotency_key(headers: Sequence[str]) -> str | None:
     return key
 
 
-def documents_folder(asked: str | None, settings: Settings) -> str | None:
+def documents_folder(asked: str | None, settings: Settings, tenant_id: str) -> str | None:
     """The absolute folder a run may search. Touches the file system, so call it off the event loop.
 
     In development mode any folder this process can read may be asked for; else only those below ``document_roots``,
-    links followed. Raises ``Refusal`` 422 ``documents_not_found``.
+    links followed; ``{tenant}`` in one of them stands for ``tenant_id``. Raises ``Refusal`` 422 ``documents_not_found``.
     """
     if asked is None:
         return None if settings.documents is None else str(settings.documents)
     folder = os.path.realpath(os.path.expanduser(asked))
-    if not _allowed(folder, settings) or not os.path.isdir(folder) or not os.access(folder, os.R_OK | os.X_OK):
+    if (
+        not _allowed(folder, settings, tenant_id)
+        or not os.path.isdir(folder)
+        or not os.access(folder, os.R_OK | os.X_OK)
+    ):
         detail = (
             f"documents {asked[:200]!r} is not a folder this server can read; name an existing folder on the server's "
             "machine, or leave 'documents' out."
@@ -67,11 +72,11 @@ def admit(
     documents: str | None,
     default: OnDisconnect,
     key: str | None,
-    day_budget_usd: float | None = None,
+    share: TenantLimits,
 ) -> NewRun:
     """The run ``body`` asks for after what was ``before``, with ``run.accepted`` as its first record.
 
-    ``default`` is its ``on_disconnect``.
+    ``default`` is its ``on_disconnect``, ``share`` what its tenant may use.
     """
     accepted = RunAccepted(
         input=RunInput(
@@ -89,7 +94,7 @@ def admit(
         approve_plan=body.approve_plan,
     )
     named = None if key is None else (key, fingerprint(body))
-    new = new_run(accepted, (), tenant_id=tenant_id, run_id=run_id, now=now, key=named, day_budget_usd=day_budget_usd)
+    new = new_run(accepted, (), tenant_id=tenant_id, run_id=run_id, now=now, key=named, share=share)
     return replace(new, follows=before.follows)
 
 
@@ -101,7 +106,7 @@ def new_run(
     run_id: str,
     now: float,
     key: tuple[str, str] | None,
-    day_budget_usd: float | None,
+    share: TenantLimits,
 ) -> NewRun:
     """A run that begins with ``accepted`` and then ``drafts``; ``key`` is its idempotency key and what was asked with it."""
     name, asked = (None, None) if key is None else key
@@ -117,7 +122,8 @@ def new_run(
         idempotency_key=name,
         idempotency_hash=asked,
         budget=limit_micro_usd(accepted.limits.budget_usd),
-        day_budget=limit_micro_usd(day_budget_usd),
+        day_budget=limit_micro_usd(share.daily_budget_usd),
+        most_runs=share.runs_in_flight,
     )
 
 
@@ -135,7 +141,8 @@ def fingerprint(body: Body, about: str = "") -> str:
     return hashlib.sha256(asked).hexdigest()
 
 
-def _allowed(folder: str, settings: Settings) -> bool:
+def _allowed(folder: str, settings: Settings, tenant_id: str) -> bool:
     if settings.auth == "none":  # development mode: Settings binds it to loopback
         return True
-    return any(os.path.commonpath([folder, root]) == str(root) for root in settings.document_roots)
+    own = (os.path.realpath(str(root).replace("{tenant}", tenant_id)) for root in settings.document_roots)
+    return any(os.path.commonpath([folder, root]) == root for root in own)

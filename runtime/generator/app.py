@@ -18,8 +18,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from runtime import __version__
 from runtime.clock import Clock
 from runtime.config import Settings
+from runtime.errors import ConfigurationError, StoreUnavailable
 from runtime.generator import page
-from runtime.generator.accept import JSON, NDJSON, SSE
+from runtime.generator.accept import JSON, NDJSON, SSE, choose
+from runtime.generator.auth.audit import AuditLog
+from runtime.generator.auth.gate import Gate
 from runtime.generator.contract import (
     CancelAccepted,
     ConversationList,
@@ -33,17 +36,26 @@ from runtime.generator.contract import (
     RunSnapshot,
 )
 from runtime.generator.conversations import MAX_CONVERSATIONS, MAX_RUNS, ConversationRoutes
-from runtime.generator.directory import Directories, Directory, DirectoryRoutes
+from runtime.generator.cors import Cors
+from runtime.generator.directory import Directories, DirectoryRoutes, FoundTools, nothing_found, nothing_listed
 from runtime.generator.door import Door
 from runtime.generator.edge import Edge, RequestIds, request_id_of
+from runtime.generator.keys import KeyRoutes
 from runtime.generator.operations import Answer, Operation, Parameter, by_path, openapi
-from runtime.generator.principal import Authenticator, Development, admit_to
+from runtime.generator.principal import Authenticator, Development
 from runtime.generator.problems import STORE_RETRY_S, Refusal, answer, retry_after
 from runtime.generator.protocols.ag_ui.routes import AgUiRoutes
+from runtime.generator.protocols.ai_sdk.operations import chat_operations
+from runtime.generator.protocols.ai_sdk.routes import ChatRoutes
+from runtime.generator.query import require_known
 from runtime.generator.requests import CreateRun, PersonInput, ResumeRun
 from runtime.generator.runs import MAX_LIST, MAX_PAGE, RunRoutes, Team
-from runtime.generator.stream import OpenStreams
+from runtime.generator.statistics import StatisticsRoutes
+from runtime.generator.stream import EventStream, OpenStreams
+from runtime.generator.tenure import Tenures
 from runtime.ids import IdSource
+from runtime.log.credentials import Credentials
+from runtime.log.memory_keys import MemoryKeys
 from runtime.telemetry import logger
 
 _log = logger("generator.app")
@@ -70,8 +82,11 @@ def build_app(
     clock: Clock,
     new_id: IdSource,
     team: Team,
-    directory: Directories = Directory,
+    directory: Directories = nothing_listed,
+    found_tools: FoundTools = nothing_found,
     authenticate: Authenticator | None = None,
+    credentials: Credentials | None = None,
+    audit: AuditLog | None = None,
     echo_request_id: bool = True,
     built: page.Page | None = None,
 ) -> Starlette:
@@ -81,25 +96,41 @@ def build_app(
     ``echo_request_id`` False: a proxy in front sets ``x-request-id`` on responses. ``built``: the page to show; what
     ``make web`` built when left out, and text where that is missing too.
     """
-    authenticate = authenticate or Development(frozenset(settings.viewer_roles))
+    gate = Gate(authenticate or _development(settings), settings, clock, audit or AuditLog())
+    tenures = Tenures(gate.still, clock)
     built = built or page.load()
-    streams = OpenStreams(settings.max_streams)
+    streams = OpenStreams(settings.max_streams, each=settings.max_streams_per_principal, tenures=tenures)
     runs = RunRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
-    listing = DirectoryRoutes(directory).operations()
+    listing = DirectoryRoutes(directory, found_tools).operations()
+    statistics = StatisticsRoutes(door, clock, directory, found_tools).operations()
     conversations = _conversation_operations(ConversationRoutes(door))
     system = _system_operations(_System(door, settings, built))
+    kept = credentials or MemoryKeys()
+    keys = KeyRoutes(kept, clock, max_body_bytes=settings.max_body_bytes).operations()
     ag_ui = AgUiRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
-    operations = (*_run_operations(runs), *conversations, *listing, *ag_ui.operations(), *system)
-    document = orjson.dumps(openapi((*operations, *_document_operations(b""))))
+    chats = ChatRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
+    operations = (
+        *_run_operations(runs),
+        *conversations,
+        *listing,
+        *statistics,
+        *ag_ui.operations(),
+        *chat_operations(chats),
+        *keys,
+        *system,
+    )
+    listed = (*operations, *_document_operations(b""))
+    document = orjson.dumps(openapi(listed, anyone=settings.auth == "none"))
     operations = (*operations, *_document_operations(document))
     app = Starlette(
         routes=[
-            *(Route(path, Resource(methods, authenticate)) for path, methods in by_path(operations).items()),
-            *_assets(built, authenticate),
+            *(Route(path, Resource(methods, gate)) for path, methods in by_path(operations).items()),
+            *_assets(built, gate),
         ],
         middleware=[
             Middleware(RequestIds, new_id=new_id, echo=echo_request_id),
-            Middleware(Edge, loopback_only=settings.auth == "none"),
+            Middleware(Edge, loopback_only=settings.auth == "none", hosts=settings.allowed_hosts),
+            Middleware(Cors, origins=settings.cors_origins),
         ],
         exception_handlers={404: _answer, Exception: _answer},
     )
@@ -110,27 +141,38 @@ def build_app(
 class Resource:
     """One path as an ASGI app: picks the operation by method, asks who asks, answers failures as problems."""
 
-    def __init__(self, operations: Mapping[str, Operation], authenticate: Authenticator) -> None:
-        self._authenticate = authenticate
+    def __init__(self, operations: Mapping[str, Operation], gate: Gate) -> None:
+        self._gate = gate
         self._operations = dict(operations)
         if "GET" in operations:
             self._operations["HEAD"] = operations["GET"]
         self._allow = {"Allow": ", ".join(sorted([*self._operations, "OPTIONS"]))}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        operation = self._operations.get(request.method)
         try:
-            response = await self._respond(Request(scope, receive))
+            response = await self._respond(request, operation)
         except ClientDisconnect:
             _log.info("request %s: the client left before its body was whole", request_id_of(scope))
             return
         except Exception as error:  # the border: everything becomes an answer, and is logged there
             response = answer(error, path=scope["path"], request_id=request_id_of(scope))
+        if operation is not None:
+            headers = getattr(response, "headers", {})
+            self._gate.told(request, operation, getattr(response, "status_code", 200), headers.get("X-Run-Id"))
         await response(scope, receive, send)
 
-    async def _respond(self, request: Request) -> ASGIApp:
-        operation = self._operations.get(request.method)
+    async def _respond(self, request: Request, operation: Operation | None) -> ASGIApp:
         if operation is not None:
-            await admit_to(request, operation.access, self._authenticate)
+            try:
+                await self._gate.admit(request, operation)
+            except StoreUnavailable:
+                if not _resumes(request, operation):
+                    raise
+                return EventStream(None, streams=OpenStreams(1))  # a 503 would end an EventSource for good
+            if operation.queries is not None:
+                require_known(request, operation.queries)
             return await operation.handler(request)
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=self._allow)
@@ -138,11 +180,25 @@ class Resource:
         raise Refusal(405, "method_not_allowed", detail, headers=self._allow)
 
 
+def _resumes(request: Request, operation: Operation) -> bool:
+    """Whether a stream is asked for again whose reader knows what ``retry:`` means."""
+    resumable = any(parameter.name == _LAST_EVENT_ID.name for parameter in operation.parameters)
+    return resumable and choose(request.headers.getlist("accept"), (SSE, JSON, NDJSON)) == SSE
+
+
+def _development(settings: Settings) -> Authenticator:
+    """For ``auth="none"``. Any other mode without an authenticator is a mistake of whoever builds the application."""
+    if settings.auth != "none":
+        raise ConfigurationError(f"auth is {settings.auth!r}, and nothing was given to check it with")
+    return Development(frozenset(settings.viewer_roles))
+
+
 class _System:
     """The handlers that are not about runs."""
 
     def __init__(self, door: Door, settings: Settings, built: page.Page | None) -> None:
         self._door = door
+        self._open = settings.auth == "none"
         self._page = built
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         self._url = f"http://{host}:{settings.port}"
@@ -157,6 +213,8 @@ class _System:
 
     async def ready(self, request: Request) -> ASGIApp:
         problems = await self._door.problems()
+        if not self._open:  # where everybody may ask, nobody is told where our database is
+            problems = dict.fromkeys(problems, "This does not work just now; the server's log says why.")
         body = Readiness(status="not_ready" if problems else "ready", problems=problems)
         if problems:
             return Response(body.model_dump_json(), 503, retry_after(STORE_RETRY_S), media_type=JSON)
@@ -184,6 +242,7 @@ Ask on, in the same conversation: add "conversation_id", which every run tells.
   curl -X DELETE {url}/v1/conversations/CONVERSATION_ID
 
 All runs: {url}/v1/runs   All conversations: {url}/v1/conversations   Agents: {url}/v1/agents   Tools: {url}/v1/tools
+How it goes: {url}/v1/statistics
 The whole API: {url}/openapi.json   Ready? {url}/readyz
 """
 
@@ -330,12 +389,12 @@ def _system_operations(system: _System) -> tuple[Operation, ...]:
     )
 
 
-def _assets(built: page.Page | None, authenticate: Authenticator) -> tuple[Mount, ...]:
+def _assets(built: page.Page | None, gate: Gate) -> tuple[Mount, ...]:
     """The files of the page; they are no part of the API, so the table does not have them."""
     if built is None:
         return ()
     served = Operation("GET", "/{name}", "asset", "A file of the page", "public", built.asset, ())
-    files = Router([Route("/{name}", Resource({"GET": served}, authenticate))], redirect_slashes=False)
+    files = Router([Route("/{name}", Resource({"GET": served}, gate))], redirect_slashes=False)
     return (Mount("/assets", files),)
 
 

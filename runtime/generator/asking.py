@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Final
 
 from starlette.requests import Request
+from starlette.types import Scope
 
 from runtime.clock import Clock
 from runtime.config import Settings
 from runtime.errors import Conflict
 from runtime.events.codec import encode
+from runtime.events.history import History
 from runtime.generator.accept import choose
 from runtime.generator.admission import admit, documents_folder
 from runtime.generator.contract import OnDisconnect
@@ -41,15 +44,19 @@ async def ask(
     tenant_id: str,
     key: str | None,
     default: OnDisconnect,
+    history: History | None = None,
 ) -> Run:
     """The run ``body`` asks for: a new one, or the one its idempotency ``key`` names.
 
-    ``default`` is its ``on_disconnect``. Raises ``Refusal`` 422, ``Conflict`` (``conversation_busy``, ``conversation_deleted``,
-    ``conversation_moved``), and what ``Door.create`` raises.
+    ``default`` is its ``on_disconnect``. ``history``: what was said before, in place of all that its conversation has. Raises
+    ``Refusal`` 422, ``Conflict`` (``conversation_busy``, ``conversation_deleted``, ``conversation_moved``), ``OverQuota``, and
+    what ``Door.create`` raises.
     """
     run_id, conversation_id = new_id(), body.conversation_id or new_id()
     for left in reversed(range(LOOK_BACKS)):
         before = await look_back(door, tenant_id, conversation_id) if body.conversation_id else FIRST
+        if history is not None:
+            before = replace(before, history=history)
         asked = body.documents or before.documents
         new = admit(
             body,
@@ -58,10 +65,10 @@ async def ask(
             run_id=run_id,
             conversation_id=conversation_id,
             now=clock.now(),
-            documents=await asyncio.to_thread(documents_folder, asked, settings),
+            documents=await asyncio.to_thread(documents_folder, asked, settings, tenant_id),
             default=default,
             key=key,
-            day_budget_usd=settings.tenant_daily_budget_usd,
+            share=settings.limits_of(tenant_id),
         )
         try:
             return (await door.create(new)).run
@@ -72,14 +79,14 @@ async def ask(
 
 
 async def tell(
-    door: Door, run_id: str, body: PersonInput, *, clock: Clock, agents: Collection[str], name: str
+    door: Door, run_id: str, body: PersonInput, *, clock: Clock, agents: Collection[str], name: str, by: str
 ) -> Saying:
-    """Record what a person says to a run; ``name`` is for what is said unasked. Saying it again changes nothing.
+    """Record what a person says to a run; ``name`` is for what is said unasked, ``by`` is who says it. Saying it again changes nothing.
 
     Raises what ``saying`` raises, and ``Conflict`` (``already_answered``) when something else stands in its place.
     """
     state, _ = await read_state(door, run_id)
-    said = saying(state, body, agents=agents, name=name)
+    said = saying(state, body, agents=agents, name=name, by=by)
     if not await door.say(run_id, said.name, encode(said.draft, run_id, clock.now())):
         state, _ = await read_state(door, run_id)
         if not stands(state, said):
@@ -95,8 +102,8 @@ def wanted(request: Request, offers: tuple[str, ...]) -> str:
     return chosen
 
 
-def require_room(streams: OpenStreams) -> None:
-    """Raises ``Refusal`` 429 when no more streams may be opened."""
-    if streams.full:
+def require_room(streams: OpenStreams, scope: Scope) -> None:
+    """Raises ``Refusal`` 429 when whoever makes the request of ``scope`` may open no more streams."""
+    if streams.full_for(scope):
         detail = "Too many streams are open; try again, or ask without 'Accept: text/event-stream'."
         raise Refusal(429, "too_many_streams", detail, headers=retry_after(STREAM_RETRY_S))

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from runtime.events.attachments import Attachment
+from runtime.events.attachments import KINDS, Attachment, looks_like
 from runtime.generator.contract import Body
 
 MAX_ATTACHMENTS = 8
@@ -18,14 +18,6 @@ MAX_ATTACHMENT_BYTES = 5 * 1024 * 1024
 """Of one, decoded: what the Messages API takes of a picture. ``max_body_bytes`` bounds them all together."""
 
 MediaType = Literal["image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf", "text/plain"]
-_TYPES = {"application/pdf": "pdf", "text/plain": "text"}
-_BEGINNINGS: dict[str, tuple[bytes, ...]] = {
-    "image/png": (b"\x89PNG\r\n\x1a\n",),
-    "image/jpeg": (b"\xff\xd8\xff",),
-    "image/gif": (b"GIF87a", b"GIF89a"),
-    "image/webp": (b"RIFF",),
-    "application/pdf": (b"%PDF-",),
-}
 
 
 class AttachmentBody(Body):
@@ -47,7 +39,7 @@ class AttachmentBody(Body):
             raise ValueError("give either data or url")
         if self.media_type is None and self.data is not None:
             raise ValueError("say the media_type of data")
-        if self.media_type is not None and _TYPES.get(self.media_type, "image") != self.type:
+        if self.media_type is not None and KINDS[self.media_type] != self.type:
             raise ValueError(f"media_type {self.media_type} is no {self.type}")
         if self.name is not None and not self.name.isprintable():
             raise ValueError("name must be printable and on one line")
@@ -83,7 +75,7 @@ def _check_bytes(data: str, media_type: str) -> None:
         raise ValueError("data is not base64")
     if media_type == "text/plain":
         _check_text(raw)
-    elif not raw.startswith(_BEGINNINGS[media_type]) or (media_type == "image/webp" and raw[8:12] != b"WEBP"):
+    elif not looks_like(raw, media_type):
         raise ValueError(f"data is no {media_type}")
 
 

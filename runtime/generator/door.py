@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from typing import Literal, Protocol
 
 from runtime.events.envelope import Record, Stored
+from runtime.log.census import Census
 from runtime.log.log import Conversation, Created, NewRun, Run
 
 
@@ -22,6 +23,10 @@ class Door(Protocol):
 
     async def recent(self, *, tenant_id: str, limit: int) -> list[Run]:
         """The newest runs first."""
+        ...
+
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        """What is under way, and what was created ``since`` then among the ``limit`` newest; None: of all tenants."""
         ...
 
     async def conversations(self, *, tenant_id: str, limit: int, before: int | None = None) -> list[Conversation]:

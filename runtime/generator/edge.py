@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,7 +23,8 @@ MAX_URL_BYTES = 4_096
 STRIPPED = frozenset({b"x-request-timeout-seconds", b"x-request-disconnect-disabled"})
 """With these a client could switch off Ray Serve's time limit and its watch for disconnection (RAY.md 4)."""
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""What a request's id that a client brings must look like."""
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?")
 
 
@@ -48,7 +49,7 @@ class RequestIds:
             await self._app(scope, receive, send)
             return
         brought = _values(scope, b"x-request-id")
-        fits = len(brought) == 1 and _REQUEST_ID.fullmatch(brought[0])
+        fits = len(brought) == 1 and REQUEST_ID.fullmatch(brought[0])
         request_id = brought[0] if fits else self._new_id()
 
         async def marked(message: Message) -> None:
@@ -66,11 +67,12 @@ class Edge:
     """Refuses what is too large or comes under a foreign name, and strips the headers of ``STRIPPED``.
 
     ``loopback_only`` is development mode: only loopback names may stand in ``Host``, else a web page whose name was
-    made to resolve to 127.0.0.1 could talk to this server (DNS rebinding).
+    made to resolve to 127.0.0.1 could talk to this server (DNS rebinding). Else only ``hosts`` may, if there are any.
     """
 
-    def __init__(self, app: ASGIApp, *, loopback_only: bool) -> None:
+    def __init__(self, app: ASGIApp, *, loopback_only: bool, hosts: Collection[str] = ()) -> None:
         self._app = app
+        self._hosts = hosts
         self._loopback_only = loopback_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,6 +99,19 @@ class Edge:
             raise Refusal(400, "invalid_host", "A request names its host once.")
         if self._loopback_only and hosts and not is_loopback_host(hosts[0]):
             raise Refusal(421, "foreign_host", "In development mode only localhost and 127.0.0.1 are answered.")
+        if not self._loopback_only and self._hosts and hosts and not is_host_of(hosts[0], self._hosts):
+            raise Refusal(421, "foreign_host", "This server does not answer to that name.")
+
+
+def is_host_of(host: str, patterns: Collection[str]) -> bool:
+    """True for a ``Host`` value, with any port, that is one of ``patterns`` or stands below one that begins with ``*.``."""
+    match = _HOST.fullmatch(host)
+    if match is None:
+        return False
+    name = match[1].strip("[]").removesuffix(".").lower()
+    return any(
+        pattern in ("*", name) or (pattern.startswith("*.") and name.endswith(pattern[1:])) for pattern in patterns
+    )
 
 
 def is_loopback_host(host: str) -> bool:
@@ -119,7 +134,8 @@ def _check_sizes(scope: Scope) -> None:
     if url > MAX_URL_BYTES:
         raise Refusal(414, "url_too_long", f"The URL is longer than {MAX_URL_BYTES} bytes.")
     if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
-        raise Refusal(431, "headers_too_large", f"At most {MAX_HEADERS} headers and {MAX_HEADER_BYTES} bytes of them.")
+        words = f"At most {MAX_HEADERS} headers and {MAX_HEADER_BYTES} bytes of them."
+        raise Refusal(431, "headers_too_large", words, headers={"Connection": "close"})
 
 
 def _values(scope: Scope, name: bytes) -> list[str]:

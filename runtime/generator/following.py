@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from runtime.events import catalog as ev
+from runtime.events.attachments import Attachment, called
 from runtime.events.fold import RunState
-from runtime.events.history import NOTHING_SAID, Cited, Exchange, History, compact
+from runtime.events.history import NOTHING_SAID, Cited, Enclosed, Exchange, History, compact
 from runtime.generator.door import Door
 from runtime.generator.snapshot import read_state
 
@@ -79,6 +80,7 @@ def exchange_of(ended: RunState) -> Exchange | None:
         answer=_answer(ended),
         state=ended.status,
         sources=_sources(ended),
+        attachments=_enclosed(ended.accepted.input.attachments),
         at=ended.accepted_at,
     )
 
@@ -95,6 +97,12 @@ def _sources(ended: RunState) -> tuple[Cited, ...]:
     """What its stages cited, the last stage's first: it wrote the answer."""
     cited = [citation for stage in reversed(ended.stages.values()) for citation in stage.citations]
     return tuple({c.location: Cited(title=c.title, location=c.location) for c in reversed(cited)}.values())[::-1]
+
+
+def _enclosed(attachments: Sequence[Attachment]) -> tuple[Enclosed, ...]:
+    """Their names; a run that follows is told of them, and is not shown them again."""
+    names = zip(attachments, called(attachments), strict=True)
+    return tuple(Enclosed(name=name, kind=one.media_type or one.type) for one, name in names)
 
 
 def _resumed_from(state: RunState) -> str | None:

@@ -13,15 +13,29 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from runtime import __version__
-from runtime.generator.accept import JSON, PROBLEM
+from runtime.generator.accept import JSON, PROBLEM, SSE
 from runtime.generator.contract import Problem
 from runtime.generator.principal import Access
 
 ALWAYS = (400, 414, 421, 431, 500)
 """What any request may be refused with, whatever its path."""
 
-WITH_CREDENTIAL = (401, 403)
-"""What a request may be refused with where it has to say who asks."""
+WITH_CREDENTIAL = (401, 403, 429, 503)
+"""What a request may be refused with where it has to say who asks, and may not ask too often."""
+UNKNOWN_QUERY = 422
+"""For a query with names that the operation does not have (SECURITY.md 1, "Queries"); public ones are for every link."""
+
+SSE_EVENT = {
+    "type": "object",
+    "description": "One server-sent event; ``data`` is JSON.",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"type": "string"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "retry": {"type": "integer"},
+    },
+}
+"""OpenAPI 3.1 has no words for a stream; those of 3.2 describe its items like this."""
 
 Handler = Callable[[Request], Awaitable[ASGIApp]]
 """Takes a request, gives the response; raises what ``problems`` puts into words."""
@@ -56,7 +70,7 @@ class Answer:
     headers: tuple[str, ...] = ()
 
     def described(self) -> dict[str, object]:
-        content = {media: {"schema": _schema(model)} for media, model in self.content.items()}
+        content = {media: {"schema": _schema(media, model)} for media, model in self.content.items()}
         described: dict[str, object] = {"description": self.description}
         if content:
             described["content"] = content
@@ -81,21 +95,28 @@ class Operation:
     body: type[BaseModel] | None = None
     body_required: bool = True
 
-    def described(self) -> dict[str, object]:
-        """The OpenAPI operation object."""
+    @property
+    def queries(self) -> frozenset[str] | None:
+        """The names its query may have; None: any, since it is for everybody and every link."""
+        if self.access == "public":
+            return None
+        return frozenset(parameter.name for parameter in self.parameters if parameter.where == "query")
+
+    def described(self, *, anyone: bool = False) -> dict[str, object]:
+        """The OpenAPI operation object; ``anyone`` may ask without a credential (development mode)."""
         responses: dict[str, object] = {str(answer.status): answer.described() for answer in self.answers}
-        asked = () if self.access == "public" else WITH_CREDENTIAL
+        asked = () if self.access == "public" else (*WITH_CREDENTIAL, UNKNOWN_QUERY)
         for status in sorted({*self.refusals, *asked, *ALWAYS}):
-            content = {PROBLEM: {"schema": _schema(Problem)}}
+            content = {PROBLEM: {"schema": _schema(PROBLEM, Problem)}}
             responses.setdefault(str(status), {"description": HTTPStatus(status).phrase, "content": content})
         described: dict[str, object] = {"operationId": self.name, "summary": self.summary, "responses": responses}
-        described["security"] = [] if self.access == "public" else [{"credential": [self.access]}]
+        described["security"] = [] if self.access == "public" else [*([{}] * anyone), {"credential": [self.access]}]
         if self.parameters:
             described["parameters"] = [parameter.described() for parameter in self.parameters]
         if self.body is not None:
             described["requestBody"] = {
                 "required": self.body_required,
-                "content": {JSON: {"schema": _schema(self.body)}},
+                "content": {JSON: {"schema": _schema(JSON, self.body)}},
             }
         return described
 
@@ -108,8 +129,8 @@ def by_path(operations: Sequence[Operation]) -> dict[str, dict[str, Operation]]:
     return paths
 
 
-def openapi(operations: Sequence[Operation]) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of the table; Any because it is JSON."""
+def openapi(operations: Sequence[Operation], *, anyone: bool = False) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of the table; Any because it is JSON. ``anyone``: no credential is asked for."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -119,7 +140,7 @@ def openapi(operations: Sequence[Operation]) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": {
-            path: {method.lower(): operation.described() for method, operation in methods.items()}
+            path: {method.lower(): operation.described(anyone=anyone) for method, operation in methods.items()}
             for path, methods in by_path(operations).items()
         },
         "components": {
@@ -147,5 +168,7 @@ def _components(operations: Sequence[Operation]) -> dict[str, Any]:
     return dict(schema["$defs"])
 
 
-def _schema(model: type[BaseModel] | None) -> dict[str, object]:
-    return {"type": "string"} if model is None else {"$ref": f"#/components/schemas/{model.__name__}"}
+def _schema(media: str, model: type[BaseModel] | None) -> dict[str, object]:
+    if model is not None:
+        return {"$ref": f"#/components/schemas/{model.__name__}"}
+    return dict(SSE_EVENT) if media == SSE else {"type": "string"}

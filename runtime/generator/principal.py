@@ -1,4 +1,4 @@
-"""Who asks: the principal of a request, what it may do, and the gate that every operation passes.
+"""Who asks: the principal of a request, and what it may do. ``auth.gate`` finds it.
 
 Permission is the credential, every time: never a cursor, an id or a connection (SECURITY.md 2.2). Default deny: an operation
 declares the scope it needs, or that it is ``public``; there is no third way.
@@ -11,8 +11,6 @@ from typing import Final, Literal, Protocol
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
-
-from runtime.generator.problems import Refusal
 
 Scope = Literal["runs:read", "runs:write", "runs:cancel", "admin"]
 Access = Scope | Literal["public"]
@@ -38,6 +36,8 @@ class Principal:
     """The id of the key or of the token; what streams and rates are counted by. Never a secret."""
     expires_at: float | None = None
     """Seconds since 1970; the credential is worth nothing afterwards. None: it does not expire."""
+    operator: bool = False
+    """Runs the server: with the scope ``admin`` it manages the keys of every tenant, not only of its own."""
 
     def may(self, access: Access) -> bool:
         """Whether it may do what asks for ``access``."""
@@ -52,27 +52,24 @@ class Authenticator(Protocol):
         ...
 
 
-class Development:
+class Fixed:
+    """Everybody is one and the same, whatever they present: for doors that nobody else can come to."""
+
+    def __init__(self, principal: Principal) -> None:
+        self._principal = principal
+
+    async def __call__(self, headers: Headers) -> Principal:
+        return self._principal
+
+
+class Development(Fixed):
     """``auth="none"``: everybody on this machine is the developer, who may do all. Settings binds it to loopback."""
 
     def __init__(self, roles: frozenset[str]) -> None:
-        self._developer = Principal(DEFAULT_TENANT, "developer", SCOPES, roles)
-
-    async def __call__(self, headers: Headers) -> Principal:
-        return self._developer
+        super().__init__(Principal(DEFAULT_TENANT, "user", SCOPES, roles, operator=True))
 
 
 def principal_of(request: Request) -> Principal:
-    """The principal of a request that has passed ``admit_to``."""
+    """The principal of a request that has passed the gate."""
     principal: Principal = request.state.principal
     return principal
-
-
-async def admit_to(request: Request, access: Access, authenticate: Authenticator) -> None:
-    """Find out who asks and whether they may. Raises ``Refusal`` 401 or 403."""
-    if access == "public":
-        return
-    principal = await authenticate(request.headers)
-    if not principal.may(access):
-        raise Refusal(403, "forbidden", f"This needs the scope {access!r}, which your credential does not have.")
-    request.state.principal = principal

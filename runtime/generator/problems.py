@@ -15,10 +15,10 @@ from urllib.parse import quote
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from runtime.errors import Busy, Conflict, HeadraceError, InvalidRequest, NotFound, StoreUnavailable
+from runtime.errors import Busy, Conflict, HeadraceError, InvalidRequest, NotFound, OverQuota, StoreUnavailable
 from runtime.generator.accept import PROBLEM
 from runtime.generator.contract import FieldError, Problem
-from runtime.telemetry import logger
+from runtime.telemetry import guarded, logger
 
 STORE_RETRY_S = 2.0
 """``Retry-After`` while the store is away (JOURNAL.md 1.7)."""
@@ -61,12 +61,12 @@ def answer(error: Exception, *, path: str, request_id: str) -> Response:
         type=f"urn:headrace:problem:{refusal.code}",
         title=HTTPStatus(refusal.status).phrase,
         status=refusal.status,
-        detail=refusal.detail,
+        detail=guarded(refusal.detail),
         code=refusal.code,
         retryable=refusal.status in (408, 429, 503),
-        instance=quote(path) if known else None,
+        instance=quote(guarded(path)) if known else None,
         request_id=request_id if known else None,
-        errors=list(refusal.errors) or None,
+        errors=[FieldError(pointer=guarded(e.pointer), detail=guarded(e.detail)) for e in refusal.errors] or None,
         head=refusal.head,
     )
     body = problem.model_dump_json(exclude_none=True)
@@ -92,6 +92,8 @@ def _refusal(error: Exception, request_id: str) -> Refusal:
         case Busy():
             detail = error.message or "Too much is under way; try again."
             return Refusal(503, error.code, detail, headers=retry_after(error.retry_after_s))
+        case OverQuota():
+            return Refusal(429, error.reason, error.message, headers=retry_after(error.retry_after_s))
         case StoreUnavailable():
             _log.warning("request %s: store unavailable: %s", request_id, error)
             detail = "The store of the runs cannot be reached just now; try again."

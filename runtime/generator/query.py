@@ -1,8 +1,12 @@
-"""The query string's pages: how many, and before which one. Refused with 400 ``invalid_query`` when it is malformed."""
+"""The query string: only names that are known, how many, and before which one.
+
+Refused with 400 ``invalid_query`` when it is malformed, with 422 ``unknown_parameter`` when it has a name of its own.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Final
 
 from starlette.requests import Request
@@ -14,6 +18,16 @@ _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _PLACE: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 
+def require_known(request: Request, names: Collection[str]) -> None:
+    """Refuse a name that is not among ``names``: a filter that is ignored would pass for one that was applied."""
+    unknown = sorted(set(request.query_params) - set(names))
+    if unknown:
+        known = f"it takes {', '.join(sorted(names))}" if names else "it takes none"
+        raise Refusal(
+            422, "unknown_parameter", f"The query has a parameter {unknown[0][:64]!r} that is not known; {known}."
+        )
+
+
 def limit_of(request: Request, *, default: int, most: int) -> int:
     """How many are wanted."""
     given = request.query_params.getlist("limit")
@@ -21,6 +35,16 @@ def limit_of(request: Request, *, default: int, most: int) -> int:
         return default
     if len(given) > 1 or not _NUMBER.fullmatch(given[0]) or not 1 <= int(given[0]) <= most:
         raise Refusal(400, "invalid_query", f"limit is given once, as a number from 1 to {most}.")
+    return int(given[0])
+
+
+def hours_of(request: Request, *, default: int, most: int) -> int:
+    """How far to look back."""
+    given = request.query_params.getlist("hours")
+    if not given:
+        return default
+    if len(given) > 1 or not _NUMBER.fullmatch(given[0]) or not 1 <= int(given[0]) <= most:
+        raise Refusal(400, "invalid_query", f"hours is given once, as a number from 1 to {most}.")
     return int(given[0])
 
 

@@ -69,7 +69,8 @@ class ResumeRun(Body):
     grace_s: Grace | None = None
 
 
-Text = Annotated[str, Field(min_length=1, max_length=20_000, json_schema_extra={"pattern": r"\S"})]
+Text = Annotated[str, Field(min_length=1, max_length=20_000, pattern=r"\S")]
+"""Not blank."""
 ApprovalName = Annotated[str, Field(min_length=1, max_length=500)]
 
 

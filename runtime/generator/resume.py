@@ -13,6 +13,7 @@ from runtime.generator.contract import FieldError, OnDisconnect
 from runtime.generator.problems import Refusal
 from runtime.generator.requests import ResumeRun
 from runtime.log.log import NewRun
+from runtime.tenancy import TenantLimits
 
 
 def fork(
@@ -26,7 +27,7 @@ def fork(
     now: float,
     default: OnDisconnect,
     key: str | None,
-    day_budget_usd: float | None,
+    share: TenantLimits,
 ) -> NewRun:
     """The run ``body`` asks for after ``parent``, which has ended; all it carries over is in its first records.
 
@@ -35,9 +36,7 @@ def fork(
     named = None if key is None else (key, fingerprint(body, f"resume {parent.run_id}"))
     carried = _carried(parent, body, agents)
     accepted = _accepted(parent, body, conversation_id, default)
-    return new_run(
-        accepted, carried.drafts, tenant_id=tenant_id, run_id=run_id, now=now, key=named, day_budget_usd=day_budget_usd
-    )
+    return new_run(accepted, carried.drafts, tenant_id=tenant_id, run_id=run_id, now=now, key=named, share=share)
 
 
 def _carried(parent: RunState, body: ResumeRun, agents: Collection[str]) -> Carried:

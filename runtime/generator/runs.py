@@ -22,7 +22,7 @@ from runtime.generator.admission import idempotency_key
 from runtime.generator.asking import ask, require_room, tell, wanted
 from runtime.generator.body import parse_json, read_body, validate
 from runtime.generator.contract import CancelAccepted, InputAccepted, RunAcceptedBody, RunList, RunSummary
-from runtime.generator.directory import Directories, Directory
+from runtime.generator.directory import Directories, nothing_listed
 from runtime.generator.door import Door
 from runtime.generator.ndjson import Lines
 from runtime.generator.principal import principal_of
@@ -62,7 +62,7 @@ class RunRoutes:
         new_id: IdSource,
         streams: OpenStreams,
         team: Team,
-        directory: Directories = Directory,
+        directory: Directories = nothing_listed,
     ) -> None:
         self._door = door
         self._settings = settings
@@ -71,7 +71,6 @@ class RunRoutes:
         self._streams = streams
         self._team = team
         self._directory = directory
-        self._view: View | None = None
 
     async def create(self, request: Request) -> ASGIApp:
         """``POST /v1/runs``: the stream, or 202, as ``Accept`` wishes."""
@@ -80,7 +79,7 @@ class RunRoutes:
         raw = await read_body(request, max_bytes=self._settings.max_body_bytes)
         body = validate(CreateRun, parse_json(raw))
         if streaming:
-            require_room(self._streams)
+            require_room(self._streams, request.scope)
         run = await ask(
             self._door,
             self._settings,
@@ -91,7 +90,7 @@ class RunRoutes:
             key=key,
             default="cancel" if streaming else "continue",
         )
-        return await self._answered(run, streaming, 202)
+        return await self._answered(request, run, streaming, 202)
 
     async def resume(self, request: Request) -> ASGIApp:
         """``POST /v1/runs/{run_id}/resume``: a new run that goes on from an ended one; the stream, or 201."""
@@ -102,7 +101,7 @@ class RunRoutes:
         if not run.terminal:
             raise Conflict("The run is not over; cancel it first, or follow it.", "run_unfinished")
         if streaming:
-            require_room(self._streams)
+            require_room(self._streams, request.scope)
         try:
             state, _ = await read_state(self._door, run.run_id, strict=True)
         except UnknownEvent as error:
@@ -117,10 +116,10 @@ class RunRoutes:
             now=self._clock.now(),
             default="cancel" if streaming else "continue",
             key=key,
-            day_budget_usd=self._settings.tenant_daily_budget_usd,
+            share=self._settings.limits_of(run.tenant_id),
         )
         created = await self._door.create(new)
-        return await self._answered(created.run, streaming, 201, resumed_from=run.run_id)
+        return await self._answered(request, created.run, streaming, 201, resumed_from=run.run_id)
 
     async def list(self, request: Request) -> ASGIApp:
         """``GET /v1/runs``: the newest first."""
@@ -137,6 +136,7 @@ class RunRoutes:
     async def events(self, request: Request) -> ASGIApp:
         """``GET /v1/runs/{run_id}/events``: the stream, or a page; 204 when finished and read to the end."""
         form = wanted(request, (SSE, JSON, NDJSON))
+        limit = limit_of(request, default=MAX_PAGE, most=MAX_PAGE)
         try:
             run = await self._run(request)
             cursor = read_cursor(request.headers.getlist("last-event-id"), request.query_params.getlist("after"))
@@ -149,13 +149,13 @@ class RunRoutes:
         if run.terminal and cursor.seq >= run.last_seq:
             return Response(status_code=204)
         if form == JSON:
-            return await self._page(run, cursor, limit_of(request, default=MAX_PAGE, most=MAX_PAGE))
+            return await self._page(request, run, cursor, limit)
         if form == NDJSON:
-            require_room(self._streams)
-            return await self._stream(run.run_id, cursor.seq, framing=Lines)
-        if self._streams.full:
+            require_room(self._streams, request.scope)
+            return await self._stream(request, run.run_id, cursor.seq, framing=Lines)
+        if self._streams.full_for(request.scope):
             return EventStream(None, streams=self._streams)
-        return await self._stream(run.run_id, cursor.seq)
+        return await self._stream(request, run.run_id, cursor.seq)
 
     async def cancel(self, request: Request) -> ASGIApp:
         """``POST /v1/runs/{run_id}/cancel``: 202, also the second time."""
@@ -170,7 +170,13 @@ class RunRoutes:
         body = validate(PersonInput, parse_json(await read_body(request, max_bytes=self._settings.max_body_bytes)))
         agents = await asyncio.to_thread(self._team)
         said = await tell(
-            self._door, run.run_id, body, clock=self._clock, agents=agents, name=name_of(key, self._new_id())
+            self._door,
+            run.run_id,
+            body,
+            clock=self._clock,
+            agents=agents,
+            name=name_of(key, self._new_id()),
+            by=principal_of(request).subject,
         )
         return as_json(InputAccepted(run_id=run.run_id, name=said.name, links=links_of(run.run_id)), 202)
 
@@ -189,12 +195,14 @@ class RunRoutes:
             return ResumeRun()
         return validate(ResumeRun, parse_json(await read_body(request, max_bytes=self._settings.max_body_bytes)))
 
-    async def _answered(self, run: Run, streaming: bool, status: int, *, resumed_from: str | None = None) -> ASGIApp:
+    async def _answered(
+        self, request: Request, run: Run, streaming: bool, status: int, *, resumed_from: str | None = None
+    ) -> ASGIApp:
         """The stream of a run that was created or met, or the run with ``status``."""
         failpoints.hit("accept.replying")
         headers = {"Location": links_of(run.run_id).self, "X-Run-Id": run.run_id}
         if streaming:
-            return await self._stream(run.run_id, 0, headers)
+            return await self._stream(request, run.run_id, 0, headers)
         return as_json(_accepted(run, resumed_from), status, headers)
 
     async def _check(self, run: Run, cursor: Cursor) -> None:
@@ -202,26 +210,25 @@ class RunRoutes:
             found = await self._door.page(run.run_id, after=cursor.seq - 1, limit=1)
             check_cursor(cursor, found[0] if found else None, run.last_seq)
 
-    async def _page(self, run: Run, cursor: Cursor, limit: int) -> Response:
+    async def _page(self, request: Request, run: Run, cursor: Cursor, limit: int) -> Response:
         events = await self._door.page(run.run_id, after=cursor.seq, limit=limit)
-        view = await self._viewed()
+        view = await self._viewed(request)
         return Response(_page_json(events, cursor, view), media_type=JSON, headers=NO_STORE)
 
-    async def _viewed(self) -> View:
-        """What the viewer is shown; worked out once."""
-        if self._view is None:
-            self._view = (await asyncio.to_thread(self._directory)).view
-        return self._view
+    async def _viewed(self, request: Request) -> View:
+        """What whoever asks is shown."""
+        return (await asyncio.to_thread(self._directory, principal_of(request).roles)).view
 
     async def _stream(
         self,
+        request: Request,
         run_id: str,
         after: int,
         headers: dict[str, str] | None = None,
         framing: Callable[[View], Framing] = Native,
     ) -> EventStream:
         follow = functools.partial(self._door.follow, run_id, after=after, idle_s=self._settings.heartbeat_s)
-        return EventStream(follow, streams=self._streams, headers=headers, framing=framing(await self._viewed()))
+        return EventStream(follow, streams=self._streams, headers=headers, framing=framing(await self._viewed(request)))
 
 
 def _page_json(events: list[Stored], cursor: Cursor, view: View) -> bytes:

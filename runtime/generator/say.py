@@ -28,8 +28,8 @@ class Saying:
     draft: Draft
 
 
-def saying(state: RunState, body: PersonInput, *, agents: Collection[str], name: str) -> Saying:
-    """What ``body`` says to the run in ``state``; ``name`` is for what is said unasked.
+def saying(state: RunState, body: PersonInput, *, agents: Collection[str], name: str, by: str) -> Saying:
+    """What ``body`` says to the run in ``state``; ``name`` is for what is said unasked, ``by`` is who says it.
 
     Raises ``Conflict`` (``run_finished``, ``not_asked``, ``already_answered``, ``arguments_changed``, ``stage_finished``)
     and ``Refusal`` 422.
@@ -38,21 +38,21 @@ def saying(state: RunState, body: PersonInput, *, agents: Collection[str], name:
         raise Conflict(f"The run is {state.status} already.", "run_finished")
     match body.root:
         case Approve() as approve:
-            return _approval(state, approve, agents)
+            return _approval(state, approve, agents, by)
         case AnswerQuestion() as answer:
             asked = _asked(state, answer.approval)
             if asked.requested.kind != "question":
                 raise Conflict("That is not a question: approve or refuse it.", "not_asked")
             return _given(asked, ev.ApprovalGiven(
-                approval=answer.approval, approved=True, arguments_hash=asked.requested.arguments_hash, by="user", text=answer.text
+                approval=answer.approval, approved=True, arguments_hash=asked.requested.arguments_hash, by=by, text=answer.text
             ))  # fmt: skip
         case SayMessage() as message:
             _require_unfinished(state, message.stage)
-            received = ev.InputReceived(input=name, text=message.text)
+            received = ev.InputReceived(input=name, text=message.text, by=by)
             return Saying(name, Draft(received, stage=message.stage))
         case CancelStage() as cancel:
             _require_unfinished(state, cancel.stage)
-            received = ev.InputReceived(input=name, kind="cancel_stage", text=cancel.text)
+            received = ev.InputReceived(input=name, kind="cancel_stage", text=cancel.text, by=by)
             return Saying(name, Draft(received, stage=cancel.stage))
 
 
@@ -70,7 +70,7 @@ def stands(state: RunState, saying: Saying) -> bool:
     return any(said.received == event and said.stage == saying.draft.stage for said in state.said)
 
 
-def _approval(state: RunState, body: Approve, agents: Collection[str]) -> Saying:
+def _approval(state: RunState, body: Approve, agents: Collection[str], by: str) -> Saying:
     asked = _asked(state, body.approval)
     if body.arguments_hash != asked.requested.arguments_hash:
         words = "What you agree to is not what is asked: read approval.requested again, and send its arguments_hash."
@@ -83,7 +83,7 @@ def _approval(state: RunState, body: Approve, agents: Collection[str]) -> Saying
             approval=body.approval,
             approved=body.approved,
             arguments_hash=body.arguments_hash,
-            by="user",
+            by=by,
             text=body.text,
             plan=body.plan,
         ),

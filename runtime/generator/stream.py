@@ -5,7 +5,7 @@ is first ends the other. The pump alone owns the door's generator and is cancell
 closed exactly once, in its own task, undisturbed by cancellations that are delivered again (PROTOCOLS.md 5: this is why
 it is no ``StreamingResponse``).
 
-How it ends: after the run's last event cleanly; when the store is away or there are too many readers cleanly, with
+How it ends: after the run's last event cleanly; when the store is away, there are too many readers, or its time is over, with
 ``retry: 5000``, since an ``EventSource`` never comes back from a 503; for any other failure by breaking the connection,
 because a clean end without a terminal event would pass for success.
 """
@@ -13,7 +13,8 @@ because a clean end without a terminal event would pass for success.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from typing import Protocol
 
@@ -23,15 +24,15 @@ from runtime import failpoints
 from runtime.errors import Busy, StoreUnavailable
 from runtime.events.envelope import Stored
 from runtime.generator.edge import request_id_of
+from runtime.generator.principal import Principal
 from runtime.generator.sse import COME_BACK, HEADERS, HEARTBEAT, OPENING, STORE_UNAVAILABLE, frame
+from runtime.generator.tenure import LIFETIME_S, Batches, Tenures
 from runtime.log.log import TERMINAL_TYPES
 from runtime.stream.view import View
 from runtime.telemetry import logger
 
 SEND_DEADLINE_S = 30.0
 """A reader that does not drain for so long is dropped; it can resume (PROTOCOLS.md 5, "Slow consumers")."""
-
-Batches = AsyncGenerator[list[Stored] | None, None]
 
 _log = logger("generator.stream")
 
@@ -41,26 +42,45 @@ class ReaderTooSlow(Exception):
 
 
 class OpenStreams:
-    """The streams open in this process, as the tasks that pump them; ``limit`` is ``settings.max_streams``."""
+    """The streams open in this process, as the tasks that pump them; ``limit`` is ``settings.max_streams``.
 
-    def __init__(self, limit: int) -> None:
+    ``each``: how many one principal may have open. ``tenures`` None: they last as long as their runs.
+    """
+
+    def __init__(self, limit: int, *, each: int | None = None, tenures: Tenures | None = None) -> None:
         self._limit = limit
+        self._each = each
+        self._tenures = tenures
         self._pumps: set[asyncio.Task[None]] = set()
+        self._of: Counter[str] = Counter()
 
     @property
     def count(self) -> int:
         """How many are open."""
         return len(self._pumps)
 
-    @property
-    def full(self) -> bool:
-        """True when no more should be opened."""
-        return len(self._pumps) >= self._limit
+    def full_for(self, scope: Scope) -> bool:
+        """True when whoever makes the request of ``scope`` should open no more."""
+        mine = self._of[_credential(scope)] if _credential(scope) else 0
+        return len(self._pumps) >= self._limit or (self._each is not None and mine >= self._each)
 
-    def start(self, pump: asyncio.Task[None]) -> None:
+    def start(self, pump: asyncio.Task[None], scope: Scope) -> None:
         """Count ``pump`` until it is done, and keep it alive till then."""
+        credential = _credential(scope)
         self._pumps.add(pump)
-        pump.add_done_callback(self._pumps.discard)
+        self._of[credential] += 1
+
+        def done(_: asyncio.Task[None]) -> None:
+            self._pumps.discard(pump)
+            self._of[credential] -= 1
+            if not self._of[credential]:
+                del self._of[credential]
+
+        pump.add_done_callback(done)
+
+    def bounded(self, batches: Batches, scope: Scope, lifetime_s: float | None) -> Batches:
+        """``batches``, as long as the stream may last; see ``tenure``."""
+        return batches if self._tenures is None else self._tenures.bounded(batches, scope, lifetime_s)
 
 
 class Framing(Protocol):
@@ -116,7 +136,7 @@ class Native:
 class EventStream:
     """An ASGI response: headers and opening at once, then what ``follow`` gives, batch by batch, as ``framing`` has it.
 
-    ``follow`` None: only say farewell and end. Raises what broke the stream, after its headers are out.
+    ``follow`` None, or too many streams: only say farewell and end. Raises what broke the stream, after its headers are out.
     """
 
     def __init__(
@@ -131,13 +151,16 @@ class EventStream:
         self._follow = follow
         self._streams = streams
         self._framing: Framing = framing or Native()
-        self._headers = {**self._framing.headers, **(headers or {})}
+        self.headers = {**self._framing.headers, **(headers or {})}
+        # readers of other protocols take a clean end for the run's
+        self._lifetime_s = LIFETIME_S if isinstance(self._framing, Native) else None
         self._send_deadline_s = send_deadline_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         head_only = scope["method"] == "HEAD"
-        pump = asyncio.create_task(self._head(send) if head_only else self._pump(send))
-        self._streams.start(pump)
+        follow = None if self._follow is None or self._streams.full_for(scope) else self._bounded(self._follow, scope)
+        pump = asyncio.create_task(self._head(send) if head_only else self._pump(follow, send))
+        self._streams.start(pump, scope)
         watch = asyncio.create_task(_gone(receive))
         try:
             await asyncio.wait({pump, watch}, return_when=asyncio.FIRST_COMPLETED)
@@ -151,10 +174,13 @@ class EventStream:
         await self._start(send)
         await self._send(send, b"", more=False)
 
-    async def _pump(self, send: Send) -> None:
+    def _bounded(self, follow: Callable[[], Batches], scope: Scope) -> Callable[[], Batches]:
+        return lambda: self._streams.bounded(follow(), scope, self._lifetime_s)
+
+    async def _pump(self, follow: Callable[[], Batches] | None, send: Send) -> None:
         await self._start(send)
         await self._send(send, self._framing.opening)
-        farewell = self._framing.farewell(None) if self._follow is None else await self._relay(self._follow, send)
+        farewell = self._framing.farewell(None) if follow is None else await self._relay(follow, send)
         if farewell:
             await self._send(send, farewell)
         await self._send(send, b"", more=False)
@@ -174,7 +200,7 @@ class EventStream:
         return b""
 
     async def _start(self, send: Send) -> None:
-        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self._headers.items()]
+        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
         await self._timed(send, {"type": "http.response.start", "status": 200, "headers": headers})
 
     async def _send(self, send: Send, body: bytes, *, more: bool = True) -> None:
@@ -186,6 +212,12 @@ class EventStream:
                 await send(message)
         except TimeoutError as error:
             raise ReaderTooSlow(f"nothing was read for {self._send_deadline_s:g} s") from error
+
+
+def _credential(scope: Scope) -> str:
+    """What the streams of a principal are counted by; empty in development mode, where they are not."""
+    principal: Principal | None = scope.get("state", {}).get("principal")
+    return "" if principal is None else principal.credential
 
 
 async def _gone(receive: Receive) -> None:

@@ -21,6 +21,7 @@ from runtime.generator.history import History
 from runtime.generator.lookout import Hints, Lookout
 from runtime.generator.outage import LONGEST_WAIT_S, READ_AGAIN_S, Outage, Probe, answered
 from runtime.generator.recent import Tail, a_batch
+from runtime.log.census import Census
 from runtime.log.log import TERMINAL_TYPES, Conversation, Created, LogReader, NewRun, Run
 from runtime.log.wire import HubPort
 from runtime.telemetry import Counts, logger
@@ -99,6 +100,9 @@ class LogDoor:
 
     async def recent(self, *, tenant_id: str, limit: int) -> list[Run]:
         return await self._reader.recent(tenant_id=tenant_id, limit=limit)
+
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        return await self._reader.census(tenant_id=tenant_id, since=since, limit=limit)
 
     async def conversations(self, *, tenant_id: str, limit: int, before: int | None = None) -> list[Conversation]:
         return await self._reader.conversations(tenant_id=tenant_id, limit=limit, before=before)

@@ -21,6 +21,7 @@ from runtime.errors import (
     ModelTimeout,
     ModelUnauthorized,
 )
+from runtime.telemetry import guarded
 
 MAX_DETAIL = 300
 """Characters of the provider's own words that go into a message."""
@@ -118,7 +119,7 @@ def _until(date: str, now: float) -> float | None:
 
 
 def _sentence(words: str, kind: str, detail: str) -> str:
-    detail = " ".join(detail.split())
+    detail = guarded(" ".join(detail.split()))  # before it is cut: half a secret would not be known as one
     if len(detail) > MAX_DETAIL:
         detail = detail[:MAX_DETAIL] + "…"
     return f"{words} ({kind}): {detail}" if detail else f"{words} ({kind})"

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from runtime.errors import Conflict
+from runtime.errors import Conflict, OverQuota
 from runtime.events.envelope import Money, Record, Stored
 from runtime.log.log import PROGRESS, TERMINAL, TERMINAL_TYPES, NewRun, Outcome, Run, Status, Write
 
@@ -162,6 +162,25 @@ def require_followed(new: NewRun, newest: str | None) -> None:
         raise Conflict("another run has come first in this conversation", "conversation_moved")
 
 
+DAY_S: Final = 86400
+
+TOO_SMALL: Final = 10_000
+"""Millionths of a US dollar, a cent: a day with less left, or with less than a tenth of its budget if that is smaller,
+counts as spent, since hardly a call of a model that costs anything could be held back from it any more."""
+
+RUNS_RETRY_S: Final = 5.0
+"""When a tenant with too many runs may ask again."""
+
+
+def require_share(new: NewRun, *, in_flight: int, spent: int, now: float) -> None:
+    """Raise ``OverQuota`` when the tenant has ``in_flight`` runs already, or has ``spent`` its budget of the day of ``now``."""
+    if new.most_runs is not None and in_flight >= new.most_runs:
+        words = f"{in_flight} runs are in flight, which is all you may have at a time"
+        raise OverQuota(words, "too_many_runs", RUNS_RETRY_S)
+    if new.day_budget is not None and new.day_budget - spent < min(TOO_SMALL, max(1, new.day_budget // 10)):
+        raise OverQuota("the budget of this day (UTC) is spent", "budget_exhausted", DAY_S - now % DAY_S)
+
+
 def busy() -> Conflict:
     """What a conversation answers while one of its runs is unfinished."""
     return Conflict("the conversation has an unfinished run", "conversation_busy")
@@ -175,6 +194,11 @@ def deleted() -> Conflict:
 def run_exists(run_id: str) -> Conflict:
     """What is answered for an id that a run has, or had."""
     return Conflict(f"there is a run {run_id} already", "run_exists")
+
+
+def key_exists(key_id: str) -> Conflict:
+    """What is answered for a new key whose id another has."""
+    return Conflict(f"there is a key {key_id} already", "key_exists")
 
 
 def number(records: Sequence[Record], *, first_seq: int, epoch: int) -> list[Stored]:

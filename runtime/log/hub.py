@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from typing import Protocol
 
 from runtime import failpoints
 from runtime.clock import Clock
@@ -17,6 +18,8 @@ from runtime.errors import Conflict, HeadraceError, InternalError, NotFound
 from runtime.events.catalog import RunCancelRequested
 from runtime.events.codec import encode
 from runtime.events.envelope import Draft, Record, Stored
+from runtime.log.census import Census
+from runtime.log.credentials import Credentials, Key
 from runtime.log.feed import Feeds
 from runtime.log.head import Head
 from runtime.log.log import Conversation, Created, Lease, Log, NewRun, Run
@@ -26,10 +29,14 @@ from runtime.log.wire import Append, Appended, CancelledBy, FeedItem
 from runtime.telemetry import Counts
 
 
+class Store(Log, Credentials, Protocol):
+    """What a hub writes to."""
+
+
 class Hub:
     """See the module. ``start`` before use, ``stop`` after."""
 
-    def __init__(self, log: Log, clock: Clock) -> None:
+    def __init__(self, log: Store, clock: Clock) -> None:
         self._store = log
         self._clock = clock
         self._door_seq = 0
@@ -197,6 +204,10 @@ class Hub:
         """The last sequence numbers of those runs that exist."""
         return await self._store.heads(run_ids)
 
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        """What is under way and what is new; None: of all tenants."""
+        return await self._store.census(tenant_id=tenant_id, since=since, limit=limit)
+
     async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
         """Those with the newest runs first."""
         return await self._store.conversations(tenant_id=tenant_id, limit=limit, before=before)
@@ -210,6 +221,28 @@ class Hub:
     ) -> list[Run]:
         """The conversation's newest runs first."""
         return await self._store.runs_of(tenant_id, conversation_id, limit=limit, before=before)
+
+    # --- keys --------------------------------------------------------------------------------------------------------
+
+    async def key(self, key_id: str) -> Key | None:
+        """The key, whether it is live or not."""
+        return await self._store.key(key_id)
+
+    async def keys(self, *, tenant_id: str | None, limit: int = 200) -> list[Key]:
+        """A tenant's keys, or everybody's; the newest first."""
+        return await self._store.keys(tenant_id=tenant_id, limit=limit)
+
+    async def add_key(self, key: Key) -> None:
+        """Keep it. Raises Conflict."""
+        await self._store.add_key(key)
+
+    async def revoke_key(self, key_id: str, at: float) -> Key | None:
+        """It opens nothing from now on."""
+        return await self._store.revoke_key(key_id, at)
+
+    async def expire_key(self, key_id: str, at: float) -> Key | None:
+        """It opens nothing from ``at`` on."""
+        return await self._store.expire_key(key_id, at)
 
     def statistics(self) -> dict[str, int]:
         """Counts since the start, and what is held now."""

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from runtime.events.base import TERMINAL as TERMINAL
 from runtime.events.base import Status as Status
 from runtime.events.envelope import Record, Stored
+
+if TYPE_CHECKING:  # it is made of runs
+    from runtime.log.census import Census
 
 TERMINAL_TYPES: dict[str, Status] = {
     "run.completed": "completed",
@@ -26,7 +29,7 @@ TERMINAL_TYPES: dict[str, Status] = {
 PROGRESS = frozenset({"plan.committed", "turn.completed", "stage.completed"})
 """What shows that a run does not kill whoever works on it: with one of these its takeovers count from 0 again."""
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Of what is stored; a store of another version is refused with a clear message."""
 
 
@@ -53,6 +56,8 @@ class NewRun:
     follows: str | None = None
     """The run whose end it goes on from; refused when another is the newest of the conversation. Empty: it is the first;
     None: whichever it is."""
+    most_runs: int | None = None
+    """How many runs of the tenant may be accepted or running at a time, this one among them; None: any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +188,9 @@ class Log(Protocol):
 
         Raises ``InvalidRequest`` for the same key with another hash, and ``Conflict`` with a reason: ``conversation_busy``
         when the conversation has an unfinished run, ``conversation_deleted``, ``conversation_moved`` when its newest run
-        is not the one that ``new`` follows, ``run_exists`` for the id of a run that is or was there.
+        is not the one that ``new`` follows, ``run_exists`` for the id of a run that is or was there. Raises ``OverQuota``
+        with a reason: ``too_many_runs``, ``budget_exhausted`` when the day's budget is spent. A run that is there already,
+        by its key, is given whatever the quota.
         """
         ...
 
@@ -252,6 +259,10 @@ class Log(Protocol):
         """What the tenant's runs of that day hold back and have spent, in millionths of a US dollar."""
         ...
 
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        """What is under way, and what was created ``since`` then among the ``limit`` newest; None: of all tenants."""
+        ...
+
     async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
         """Those with the newest runs first; ``before``: only those with a lower place."""
         ...
@@ -293,6 +304,10 @@ class LogReader(Protocol):
 
     async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
         """The last sequence numbers of those runs that exist, in one question."""
+        ...
+
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        """What is under way, and what was created ``since`` then among the ``limit`` newest; None: of all tenants."""
         ...
 
     async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from runtime.clock import Clock
-from runtime.errors import InvalidRequest, NotFound, StoreUnavailable
+from runtime.errors import InvalidRequest, NotFound
 from runtime.events.envelope import Stored
+from runtime.log.census import Census, census_of
 from runtime.log.decide import (
+    DAY_S,
     HANDOUT_S,
     IDEMPOTENCY_KEPT_S,
     PAGE,
@@ -26,10 +28,12 @@ from runtime.log.decide import (
     moved,
     number,
     require_followed,
+    require_share,
     run_exists,
     title_in,
 )
 from runtime.log.log import Conversation, Created, Lease, NewRun, Run, Write, Written
+from runtime.log.memory_keys import MemoryKeys
 
 REVOKED = 0.0
 """A lease that ended here never comes back, whatever the clock says."""
@@ -52,12 +56,12 @@ class _Conversation:
     runs: list[str] = field(default_factory=list)
 
 
-class MemoryLog:
+class MemoryLog(MemoryKeys):
     """The whole ``Log`` port over dictionaries. Ready without ``open``; after ``close`` away until opened again."""
 
     def __init__(self, clock: Clock) -> None:
+        super().__init__()
         self._clock = clock
-        self._closed = False
         self._runs: dict[str, Run] = {}
         self._events: dict[str, list[Stored]] = {}
         self._publishers: dict[tuple[str, str], int] = {}
@@ -82,6 +86,10 @@ class MemoryLog:
         if existing is not None:
             return Created(existing, existing=True)
         self._refuse_unless_free(new)
+        of_tenant = (run for run in self._runs.values() if run.tenant_id == new.tenant_id)
+        in_flight = sum(run.status in ("accepted", "running") for run in of_tenant)
+        day = self._days.get((new.tenant_id, int(now // DAY_S)), Account())
+        require_share(new, in_flight=in_flight, spent=day.spent, now=now)
         run = created(new, now=now)
         self._runs[run.run_id] = run
         self._events[run.run_id] = number(new.records, first_seq=1, epoch=0)
@@ -158,6 +166,11 @@ class MemoryLog:
         account = self._days.get((tenant_id, day), Account())
         return account.reserved, account.spent
 
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        self._reachable()
+        days = {place: (account.reserved, account.spent) for place, account in self._days.items()}
+        return census_of(self._runs.values(), days, tenant_id=tenant_id, since=since, limit=limit)
+
     async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
         self._reachable()
         there = [self._conversation(*place) for place in self._conversations if place[0] == tenant_id]
@@ -218,10 +231,6 @@ class MemoryLog:
             reserved=sum(run.reserved for run in runs),
             spent=sum(run.spent for run in runs),
         )
-
-    def _reachable(self) -> None:
-        if self._closed:
-            raise StoreUnavailable("the log is closed")
 
     def _named_by_key(self, new: NewRun, now: float) -> Run | None:
         """The run that ``new``'s idempotency key names already; raises ``InvalidRequest`` for another body."""

@@ -15,14 +15,18 @@ from typing import Final
 from runtime.clock import Clock
 from runtime.errors import StoreUnavailable
 from runtime.events.envelope import Stored
+from runtime.log.census import Census
+from runtime.log.credentials import Key
 from runtime.log.decide import PAGE
 from runtime.log.log import Conversation, Created, Lease, NewRun, Run, Write, Written
 from runtime.log.postgres_append import append
+from runtime.log.postgres_census import census
 from runtime.log.postgres_connections import Connection, Connections, server_of
 from runtime.log.postgres_conversations import close, delete_run, get_conversation, recent_conversations, runs_of
 from runtime.log.postgres_hints import PostgresHints as PostgresHints
 from runtime.log.postgres_hints import PostgresNotifier
 from runtime.log.postgres_history import begin
+from runtime.log.postgres_keys import add_key, expire_key, get_key, list_keys, revoke_key
 from runtime.log.postgres_ownership import claim, create, release, renew
 from runtime.log.postgres_reads import (
     get_run,
@@ -73,6 +77,9 @@ class PostgresReader:
     async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
         return await self._connected().run(lambda db: last_seqs(db, run_ids))
 
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        return await self._connected().run(lambda db: census(db, tenant_id, since, limit))
+
     async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
         return await self._connected().run(lambda db: recent_conversations(db, tenant_id, limit, before))
 
@@ -83,6 +90,12 @@ class PostgresReader:
         self, tenant_id: str, conversation_id: str, *, limit: int = 50, before: str | None = None
     ) -> list[Run]:
         return await self._connected().run(lambda db: runs_of(db, tenant_id, conversation_id, limit, before))
+
+    async def key(self, key_id: str) -> Key | None:
+        return await self._connected().run(lambda db: get_key(db, key_id))
+
+    async def keys(self, *, tenant_id: str | None, limit: int = 200) -> list[Key]:
+        return await self._connected().run(lambda db: list_keys(db, tenant_id, limit))
 
     def _connected(self) -> Connections:
         if self._connections is None:
@@ -175,6 +188,9 @@ class PostgresLog:
     async def spent(self, tenant_id: str, day: int) -> tuple[int, int]:
         return await self._opened().run(lambda db: spent(db, tenant_id, day))
 
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        return await self._opened().run(lambda db: census(db, tenant_id, since, limit))
+
     async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
         return await self._opened().run(lambda db: recent_conversations(db, tenant_id, limit, before))
 
@@ -192,6 +208,21 @@ class PostgresLog:
         for run_id in run_ids:
             await connections.run(partial(delete_run, run_id=run_id))
         return tuple(run_ids)
+
+    async def key(self, key_id: str) -> Key | None:
+        return await self._opened().run(lambda db: get_key(db, key_id))
+
+    async def keys(self, *, tenant_id: str | None, limit: int = 200) -> list[Key]:
+        return await self._opened().run(lambda db: list_keys(db, tenant_id, limit))
+
+    async def add_key(self, key: Key) -> None:
+        await self._opened().run(lambda db: add_key(db, key))
+
+    async def revoke_key(self, key_id: str, at: float) -> Key | None:
+        return await self._opened().run(lambda db: revoke_key(db, key_id, at))
+
+    async def expire_key(self, key_id: str, at: float) -> Key | None:
+        return await self._opened().run(lambda db: expire_key(db, key_id, at))
 
     async def _begin(self, db: Connection) -> None:
         await begin(db, self._jump)

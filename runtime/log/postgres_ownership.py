@@ -11,7 +11,7 @@ from typing import Final
 import asyncpg
 
 from runtime.errors import InvalidRequest, StoreUnavailable
-from runtime.log.decide import HANDOUT_S, IDEMPOTENCY_KEPT_S, busy, created, run_exists
+from runtime.log.decide import DAY_S, HANDOUT_S, IDEMPOTENCY_KEPT_S, busy, created, require_share, run_exists
 from runtime.log.log import Created, Lease, NewRun, Run
 from runtime.log.postgres_connections import Connection
 from runtime.log.postgres_conversations import enter
@@ -88,16 +88,46 @@ _HAND_OVER: Final = f"""
     UPDATE runs SET owner = NULL WHERE n IN (
         SELECT n FROM runs r WHERE owner = $1 AND {UNFINISHED} ORDER BY run_id FOR UPDATE)"""
 
+_NAMED: Final = f"""
+    SELECT run_id, hash FROM idempotency
+    WHERE tenant_id = $2 AND idempotency_key = $3 AND created_at > {_NOW} - {IDEMPOTENCY_KEPT_S}"""
 _WAS_DELETED: Final = "SELECT EXISTS (SELECT FROM deleted_runs WHERE run_id = $1)"
+
+
+_LOCK_TENANT: Final = "SELECT pg_advisory_xact_lock(1212437059, hashtext($1))"
+"""The first number is ``HDRC``, as in ``postgres_schema``; advisory locks with two numbers are others than those with one."""
+_SHARE: Final = f"""
+    SELECT {_NOW},
+        (SELECT count(*) FROM runs r WHERE r.tenant_id = $2 AND {UNFINISHED} AND r.status <> 'waiting'),
+        coalesce((SELECT spent FROM ledger l WHERE l.tenant_id = $2 AND l.day = floor({_NOW} / {DAY_S})), 0)"""
 
 
 async def create(db: Connection, new: NewRun, now: float | None) -> Created:
     """See ``Log.create``."""
+    if new.most_runs is not None or new.day_budget is not None:
+        async with (
+            db.transaction()
+        ):  # held until the run is there: of two doors that create at once, one sees the other's
+            await db.execute(_LOCK_TENANT, new.tenant_id)
+            existing = await _named_by_key(db, new, now)
+            if existing is not None:
+                return Created(existing, existing=True)
+            await _refuse_over_quota(db, new, now)
+            return await _create(db, new, now)
+    return await _create(db, new, now)
+
+
+async def _refuse_over_quota(db: Connection, new: NewRun, now: float | None) -> None:
+    at, in_flight, spent = await db.fetchrow(_SHARE, now, new.tenant_id)  # type: ignore[misc]  # one row always
+    require_share(new, in_flight=in_flight, spent=spent, now=at)
+
+
+async def _create(db: Connection, new: NewRun, now: float | None) -> Created:
     for _ in range(2):  # a key may grow too old between the two questions
         at = await _insert(db, new, now)
         if at is not None:
             return Created(created(new, now=at), existing=False)
-        existing = await _named_by_key(db, new)
+        existing = await _named_by_key(db, new, now)
         if existing is not None:
             return Created(existing, existing=True)
         if await db.fetchval(_WAS_DELETED, new.run_id):
@@ -160,9 +190,10 @@ async def _insert_run(db: Connection, new: NewRun, now: float | None) -> tuple[i
     return None if row is None else (row[0], row[1])
 
 
-async def _named_by_key(db: Connection, new: NewRun) -> Run | None:
-    query = "SELECT run_id, hash FROM idempotency WHERE tenant_id = $1 AND idempotency_key = $2"
-    row = await db.fetchrow(query, new.tenant_id, new.idempotency_key)
+async def _named_by_key(db: Connection, new: NewRun, now: float | None) -> Run | None:
+    if new.idempotency_key is None:
+        return None
+    row = await db.fetchrow(_NAMED, now, new.tenant_id, new.idempotency_key)
     if row is None:
         return None
     if row["hash"] != new.idempotency_hash:

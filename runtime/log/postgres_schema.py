@@ -20,7 +20,7 @@ from runtime.log.postgres_connections import WORK_S, Connection, connect, connec
 from runtime.log.postgres_errors import refused
 from runtime.log.postgres_settings import SESSION, warnings
 
-SCHEMA_VERSION: Final = "0002"
+SCHEMA_VERSION: Final = "0003"
 """The newest revision in ``migrations/versions``: what this Headrace reads and writes."""
 
 LOCK: Final = 0x48445243

@@ -15,10 +15,14 @@ from typing import TypeVar
 from runtime.clock import Clock
 from runtime.errors import StoreUnavailable
 from runtime.events.envelope import Stored
+from runtime.log.census import Census
+from runtime.log.credentials import Key
 from runtime.log.decide import PAGE
 from runtime.log.log import Conversation, Created, Lease, NewRun, Run, Write, Written
 from runtime.log.reset import Jump, machine_boot_id, random_jump
+from runtime.log.sqlite_census import census
 from runtime.log.sqlite_file import open_for_reading
+from runtime.log.sqlite_keys import add_key, expire_key, get_key, list_keys, revoke_key
 from runtime.log.sqlite_reads import (
     get_conversation,
     get_run,
@@ -65,6 +69,9 @@ class SqliteReader:
     async def size(self, run_id: str) -> int:
         return await self._ask(lambda db: size_of(db, run_id), 0)
 
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        return await self._ask(lambda db: census(db, tenant_id, since, limit), Census((), (), (), ()))
+
     async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
         return await self._ask(lambda db: recent_conversations(db, tenant_id, limit, before), [])
 
@@ -75,6 +82,12 @@ class SqliteReader:
         self, tenant_id: str, conversation_id: str, *, limit: int = 50, before: str | None = None
     ) -> list[Run]:
         return await self._ask(lambda db: runs_of(db, tenant_id, conversation_id, limit, before), [])
+
+    async def key(self, key_id: str) -> Key | None:
+        return await self._ask(lambda db: get_key(db, key_id), None)
+
+    async def keys(self, *, tenant_id: str | None, limit: int = 200) -> list[Key]:
+        return await self._ask(lambda db: list_keys(db, tenant_id, limit), [])
 
     async def _ask(self, question: Callable[[sqlite3.Connection], T], nothing: T) -> T:
         if self._thread is None:
@@ -174,6 +187,10 @@ class SqliteLog:
     async def spent(self, tenant_id: str, day: int) -> tuple[int, int]:
         return await self._write(lambda writer: writer.spent(tenant_id, day))
 
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        self._opened()
+        return await self._reader.census(tenant_id=tenant_id, since=since, limit=limit)
+
     async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:
         self._opened()
         return await self._reader.conversations(tenant_id=tenant_id, limit=limit, before=before)
@@ -194,6 +211,21 @@ class SqliteLog:
             await self._write(partial(SqliteWriter.delete_run, run_id=run_id))
         await self._write(SqliteWriter.forget)
         return tuple(run_ids)
+
+    async def key(self, key_id: str) -> Key | None:
+        return await self._write(lambda writer: get_key(writer.db, key_id))
+
+    async def keys(self, *, tenant_id: str | None, limit: int = 200) -> list[Key]:
+        return await self._write(lambda writer: list_keys(writer.db, tenant_id, limit))
+
+    async def add_key(self, key: Key) -> None:
+        await self._write(lambda writer: writer.change(lambda db: add_key(db, key)))
+
+    async def revoke_key(self, key_id: str, at: float) -> Key | None:
+        return await self._write(lambda writer: writer.change(lambda db: revoke_key(db, key_id, at)))
+
+    async def expire_key(self, key_id: str, at: float) -> Key | None:
+        return await self._write(lambda writer: writer.change(lambda db: expire_key(db, key_id, at)))
 
     async def _write(self, work: Callable[[SqliteWriter], T]) -> T:
         return await self._opened().run(partial(self._with_writer, work))

@@ -7,14 +7,15 @@ was found good; so a refused write fails alone without a savepoint, and the othe
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from runtime.errors import InvalidRequest, StoreLocked
 from runtime.log.decide import (
+    DAY_S,
     HANDOUT_S,
     IDEMPOTENCY_KEPT_S,
     Account,
@@ -25,6 +26,7 @@ from runtime.log.decide import (
     decide,
     head_of,
     moved,
+    require_share,
     run_exists,
     title_in,
 )
@@ -34,9 +36,13 @@ from runtime.log.sqlite_conversations import Place, close, delete_run, enter, re
 from runtime.log.sqlite_file import FileLock, begin, forget, open_for_writing, prepare
 from runtime.log.sqlite_reads import RUN, get_run, to_run
 
+T = TypeVar("T")
+
 _UNFINISHED: Final = "status IN ('accepted', 'running', 'waiting')"
 """Word for word as in the partial indexes, or SQLite does not use them."""
 
+_IN_FLIGHT: Final = f"""
+    SELECT count(*) FROM runs INDEXED BY runs_unfinished WHERE {_UNFINISHED} AND tenant_id = ? AND status <> 'waiting'"""
 _INSERT_RUN: Final = f"INSERT INTO runs ({RUN}) VALUES ({', '.join('?' * len(RUN.split(',')))})"
 _INSERT_EVENT: Final = "INSERT INTO events (run_id, seq, epoch, type, family, stage, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _UPDATE_RUN: Final = "UPDATE runs SET last_seq = ?, cancel_requested = ? WHERE run_id = ?"
@@ -132,6 +138,7 @@ class SqliteWriter:
             if existing is not None:
                 return Created(existing, existing=True)
             self._refuse_unless_free(new)
+            self._refuse_over_quota(new, now)
             run = created(new, now=now)
             n = db.execute(_INSERT_RUN, astuple(run)).lastrowid
             if new.conversation_id is not None:
@@ -173,6 +180,11 @@ class SqliteWriter:
         """The second step of ``Log.delete_conversation``, for each run."""
         with self._transaction() as db:
             delete_run(db, run_id)
+
+    def change(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """``work`` as one transaction."""
+        with self._transaction() as db:
+            return work(db)
 
     def forget(self) -> None:
         """The last step of ``Log.delete_conversation``."""
@@ -317,6 +329,13 @@ class SqliteWriter:
         if self.db.execute(query, (new.tenant_id, new.conversation_id)).fetchall():
             raise busy()
         require_open(self.db, new)
+
+    def _refuse_over_quota(self, new: NewRun, now: float) -> None:
+        in_flight = 0
+        if new.most_runs is not None:
+            ((in_flight,),) = self.db.execute(_IN_FLIGHT, (new.tenant_id,)).fetchall()
+        spent = 0 if new.day_budget is None else self._day((new.tenant_id, int(now // DAY_S))).spent
+        require_share(new, in_flight=in_flight, spent=spent, now=now)
 
 
 def _place(run: Run) -> tuple[str, int]:

@@ -10,6 +10,8 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from runtime.events.envelope import Record, Stored
+from runtime.log.census import Census
+from runtime.log.credentials import Credentials
 from runtime.log.log import Conversation, Created, Lease, NewRun, Run
 
 CancelledBy = Literal["user", "disconnect", "shutdown"]
@@ -67,7 +69,7 @@ class FeedItem(NamedTuple):
     events: tuple[Stored, ...] = ()
 
 
-class HubPort(Protocol):
+class HubPort(Credentials, Protocol):
     """The stream hub as others see it. Raises ``StoreUnavailable`` when it or the store cannot be reached."""
 
     async def append(self, batch: Sequence[Append]) -> list[Appended]:
@@ -132,6 +134,10 @@ class HubPort(Protocol):
 
     async def heads(self, run_ids: Sequence[str]) -> dict[str, int]:
         """The last sequence numbers of those runs that exist."""
+        ...
+
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        """What is under way, and what was created ``since`` then among the ``limit`` newest; None: of all tenants."""
         ...
 
     async def conversations(self, *, tenant_id: str, limit: int = 50, before: int | None = None) -> list[Conversation]:

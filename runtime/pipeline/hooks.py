@@ -13,11 +13,19 @@ import importlib
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from runtime.agents.citations import listed, sources_list
 from runtime.errors import ConfigurationError
 from runtime.events.catalog import CitationAdded
 from runtime.events.plan import Plan, Todo
+
+Emit = Callable[[str, Any], None]
+"""Takes the name and the value of an event of one's own. Any: the value is any that JSON can hold."""
+
+
+def nowhere(name: str, value: Any) -> None:
+    """An :data:`Emit` for hooks that are called by themselves, as in tests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,9 @@ class Finished:
     failure: Failure | None = None
     answers: tuple[Answer, ...] = ()
     """What people answered to the hooks' questions about this stage, in the order of asking."""
+    emit: Emit = field(default=nowhere, compare=False, repr=False)
+    """``emit(name, value)`` puts a ``custom`` event into the run's stream: in one write with what is decided, so once,
+    however often the hook runs. Raises ``ValueError`` for what JSON cannot hold."""
 
     @property
     def last(self) -> bool:
@@ -142,6 +153,8 @@ class Joined:
     todo: Todo
     branches: tuple[Branch, ...]
     """In the order of ``todo.depends_on``."""
+    emit: Emit = field(default=nowhere, compare=False, repr=False)
+    """As in :class:`Finished`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 from runtime.events.catalog import Custom, Family
 from runtime.events.envelope import Draft
+from runtime.stream.redactor import Redactor
 from runtime.telemetry import Counts, logger
 
 _log = logger("chain")
@@ -69,13 +71,15 @@ def _marker(phase: Phase, families: tuple[Family, ...]) -> Callable[[Step], Chai
 
 
 class Chain:
-    """The three phases over a list of functions, each phase in the order given."""
+    """The three phases over a list of functions, each phase in the order given; what they made is then redacted."""
 
-    def __init__(self, functions: Sequence[ChainFunction] = ()) -> None:
+    def __init__(self, functions: Sequence[ChainFunction] = (), redactor: Redactor | None = None) -> None:
+        """``redactor``: applied by the emitter after everything else; left out, it knows the patterns of keys only."""
         self._steps: dict[Family, tuple[ChainFunction, ...]] = {
             family: tuple(f for phase in PHASES for f in functions if f.phase == phase and family in f.families)
             for family in ALL
         }
+        self.redactor = redactor or _patterns_only()
         self.counts = Counts()
 
     async def run(self, draft: Draft) -> Draft:
@@ -101,6 +105,11 @@ class Chain:
         self.counts.add(f"{step.phase}_failures")
         _log.error("%s %s failed on %s: %r", step.phase, step.name, draft.event.type, error, exc_info=error)
         return draft if step.phase == "enrich" else None
+
+
+@cache
+def _patterns_only() -> Redactor:
+    return Redactor()
 
 
 def _withheld(draft: Draft) -> Draft:

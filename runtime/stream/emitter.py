@@ -1,15 +1,21 @@
-"""From an event to the log: the chain, the codec and a sink, bound to one place in one run."""
+"""From an event to the log: the chain, redaction, the codec and a sink, bound to one place in one run.
+
+Every event that an executor, the orchestrator or an agent writes passes here, and no secret does. What people write themselves
+is written by the door, and is not redacted.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from runtime.clock import Clock
-from runtime.events.catalog import Event
+from runtime.events.catalog import Event, TurnDelta
 from runtime.events.codec import encode
 from runtime.events.envelope import Draft, Record
 from runtime.stream.chain import Chain
+from runtime.stream.redact import redacted
+from runtime.stream.said import Said
 
 ESSENTIAL = frozenset(
     {
@@ -70,7 +76,9 @@ class Emitter:
         stage: str | None = None,
         agent: str | None = None,
         call: str | None = None,
+        said: Said | None = None,
     ) -> None:
+        """``said``: the texts under way in this stage, which its delegates' writers share."""
         self._sink = sink
         self._chain = chain
         self._clock = clock
@@ -78,6 +86,7 @@ class Emitter:
         self.stage = stage
         self.agent = agent
         self.call = call
+        self._said = said or Said(chain.redactor)
 
     def at(self, stage: str, agent: str) -> Emitter:
         """The same writer for a stage of the run: what both write stays in order."""
@@ -88,12 +97,21 @@ class Emitter:
         if call is None:
             return self
         sink, chain, clock = self._sink, self._chain, self._clock
-        return Emitter(sink, chain, clock, self.run_id, stage=self.stage, agent=agent, call=call)
+        return Emitter(sink, chain, clock, self.run_id, stage=self.stage, agent=agent, call=call, said=self._said)
+
+    def holds_secret(self, value: Any) -> bool:
+        """Whether a JSON value would not be written as it is. Any: it is any JSON value."""
+        return self._chain.redactor.holds(value)
 
     async def emit(self, event: Event, *, turn: int | None = None, attempt: int | None = None) -> Event:
-        """Send without waiting for the commit; answers the event as it was written. Raises when the writer has been shut out."""
+        """Send without waiting for the commit; answers the event as it was written. Raises when the writer has been shut out.
+
+        The end of a delta that may be the beginning of a secret waits for what follows it.
+        """
         draft = await self._draft(event, turn, attempt)
-        await self._sink.offer(self._record(draft))
+        drafts = self._said.take(draft)
+        if drafts:
+            await self._sink.offer(*map(self._record, drafts))
         return draft.event
 
     async def commit(
@@ -110,19 +128,24 @@ class Emitter:
         raises ``InputPending`` when a person has said something after that event.
         """
         drafts = [await self._draft(event, turn, attempt) for event in events]
-        records = map(self._record, drafts)
+        records = [self._record(each) for draft in drafts for each in self._said.take(draft)]
         await self._sink.commit(*records, wake_at=wake_at, unless_said_after=unless_said_after)
         return tuple(draft.event for draft in drafts)
 
     async def drain(self) -> None:
         """Wait until everything sent is durable."""
+        if drafts := self._said.rest(self.call):
+            await self._sink.offer(*map(self._record, drafts))
         await self._sink.drain()
 
     async def _draft(self, event: Event, turn: int | None, attempt: int | None) -> Draft:
         draft = Draft(event, self.stage, self.agent, turn, attempt, self.call)
         after = await self._chain.run(draft)
         if event.type in ESSENTIAL and after.event.type != event.type:
-            return draft
+            after = draft
+        if not isinstance(after.event, TurnDelta):
+            clean = redacted(after.event, self._chain.redactor)
+            after = after if clean is after.event else replace(after, event=clean)
         # A rule that knows nothing of delegates makes a draft without this; the conversation is folded by it.
         return after if after.call == self.call else replace(after, call=self.call)
 

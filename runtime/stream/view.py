@@ -28,7 +28,7 @@ _log = logger("view")
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who looks. Until there are users it is one, with the roles of ``settings.viewer_roles``."""
+    """Who looks: everybody with the same roles is shown the same bytes."""
 
     name: str = "default"
     roles: frozenset[str] = frozenset()

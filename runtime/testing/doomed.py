@@ -8,14 +8,15 @@ from typing import Any, cast
 
 from runtime.events.codec import decode
 from runtime.events.envelope import Envelope
-from runtime.log.log import Created, Log, NewRun, Write, Written
+from runtime.log.hub import Store
+from runtime.log.log import Created, NewRun, Write, Written
 from runtime.testing.events import RunEvents
 
 
 class DoomedLog:
     """Wraps ``inner`` and passes everything on, until the run's event ``lost_at`` is durable; then nothing is answered."""
 
-    def __init__(self, inner: Log, lost_at: int | None, run_id: str = "") -> None:
+    def __init__(self, inner: Store, lost_at: int | None, run_id: str = "") -> None:
         self.inner = inner
         self.run_id = run_id
         """The run that is followed: the first one created, unless it is named."""
@@ -25,9 +26,9 @@ class DoomedLog:
         self._ended = asyncio.Event()
         self._read: list[Envelope] = []
 
-    def as_log(self) -> Log:
+    def as_log(self) -> Store:
         """Itself: its methods are the port's, most of them passed on by name."""
-        return cast(Log, self)
+        return cast(Store, self)
 
     @property
     def lost(self) -> bool:

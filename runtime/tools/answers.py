@@ -8,7 +8,9 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from runtime.errors import HeadraceError
-from runtime.telemetry import logger
+from runtime.events.attachments import Attachment
+from runtime.telemetry import guarded, logger
+from runtime.tools.files import kept
 from runtime.tools.schema import mistakes
 from runtime.tools.tool import Tool, ToolResult
 
@@ -78,18 +80,34 @@ def _mistakes(tool: Tool, error: ValidationError) -> str:
 
 def told(tool: Tool, run_id: str, error: BaseException) -> str:
     """An exception in words for the model; the traceback is for the log only. Our own errors already speak to the reader."""
-    if isinstance(error, Unfit):
-        return str(error)
-    _log.warning("tool %s failed (run %s)", tool.name, run_id, exc_info=error)
+    if not isinstance(error, Unfit):
+        _log.warning("tool %s failed (run %s)", tool.name, run_id, exc_info=error)
+    return words_of(tool, error)
+
+
+def words_of(tool: Tool, error: BaseException) -> str:
+    """The same without the log line."""
+    return str(error) if isinstance(error, Unfit) else shortened(what_failed(tool, error))
+
+
+def what_failed(tool: Tool, error: BaseException) -> str:
+    """In words, however long they are."""
     if isinstance(error, HeadraceError):
-        return f"{tool.name} failed: {error.message or error.code}"[:_MESSAGE]
-    return f"{tool.name} failed: {type(error).__name__}: {error}"[:_MESSAGE].rstrip(": ")
+        return f"{tool.name} failed: {error.message or error.code}"
+    return f"{tool.name} failed: {type(error).__name__}: {error}".rstrip(": ")
+
+
+def shortened(words: str) -> str:
+    """As many as the model reads. Secrets are taken out first: half of one would not be known as one."""
+    return guarded(words)[:_MESSAGE].rstrip(": ")
 
 
 def result_of(value: object) -> ToolResult:
     """What a function returned, as a result. Raises :class:`Unfit` when JSON cannot hold it."""
     if isinstance(value, ToolResult):
-        return value
+        return kept(value)
+    if isinstance(value, Attachment):
+        return kept(ToolResult("", attachments=(value,)))
     if value is None:
         return ToolResult("(no result)")
     if isinstance(value, str):
@@ -103,11 +121,11 @@ def result_of(value: object) -> ToolResult:
         raise Unfit(f"the tool returned a {type(value).__name__}, which JSON cannot hold") from error
 
 
-def bounded(text: str) -> str:
-    """``text`` as every store takes it, cut to :data:`MAX_RESULT_BYTES` with a note."""
-    clean = text.translate(_UNSENDABLE)
+def bounded(text: str, most: int = MAX_RESULT_BYTES) -> str:
+    """``text`` as every store takes it, without the secrets this process knows, cut to ``most`` bytes with a note."""
+    clean = guarded(text.translate(_UNSENDABLE))
     data = clean.encode()
-    if len(data) <= MAX_RESULT_BYTES:
+    if len(data) <= most:
         return clean
     note = f"\n... (cut: {len(data)} bytes in all; ask for less)"
-    return data[: MAX_RESULT_BYTES - len(note)].decode(errors="ignore") + note
+    return data[: most - len(note)].decode(errors="ignore") + note

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from runtime.errors import ConfigurationError
+from runtime.events.attachments import Attachment
 from runtime.modules import collect, load_modules
 from runtime.tools.tool import Citation, Resources, Tool, ToolContext, ToolResult
 
@@ -98,6 +99,10 @@ class Frame:
     value: Any = None  # any JSON value: it is the user's
     is_error: bool = False
     citations: Sequence[Sequence[str]] = ()
+    attachments: Sequence[dict[str, Any]] = ()
+    """As JSON of theirs."""
+    trace: str = ""
+    """For the log: it is written where secrets are known."""
 
     def encode(self) -> bytes:
         """The frame as JSON. Raises ``TypeError``, ``ValueError``, ``RecursionError`` for a value that JSON cannot hold."""
@@ -108,7 +113,8 @@ class Frame:
 
     def result(self) -> ToolResult:
         """The answer as the tool gave it."""
-        return ToolResult(self.text, tuple(Citation(*citation) for citation in self.citations))
+        files = tuple(map(Attachment.model_validate, self.attachments))
+        return ToolResult(self.text, tuple(Citation(*citation) for citation in self.citations), files)
 
 
 def decode_frame(data: bytes) -> Frame:

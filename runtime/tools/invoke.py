@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol
 
 from runtime.clock import Clock
 from runtime.errors import ToolInDoubt
+from runtime.events.attachments import Attachment
 from runtime.telemetry import logger
 from runtime.tools.answers import Unfit, bounded, result_of, told, values_of
 from runtime.tools.threads import AT_ONCE, Threads, TooManyHang
@@ -44,6 +45,8 @@ class Invocation:
     ms: int
     """How long it took."""
     ending: Ending = "answered"
+
+    attachments: tuple[Attachment, ...] = ()
 
     @property
     def in_doubt(self) -> bool:
@@ -83,7 +86,7 @@ class LocalToolRunner:
         finally:
             cancelled.set()
         ms = round((self._clock.monotonic() - started) * 1000)
-        return Invocation(bounded(result.text), is_error, result.citations, ms, ending)
+        return Invocation(bounded(result.text), is_error, result.citations, ms, ending, result.attachments)
 
     async def _run(self, tool: Tool, arguments: dict[str, Any], context: ToolContext) -> _Outcome:
         begun = asyncio.Event()

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from runtime.clock import Clock
 from runtime.telemetry import logger
-from runtime.tools.answers import bounded, problem_of
+from runtime.tools.answers import bounded, problem_of, shortened
 from runtime.tools.call import Call, Frame, call_of, decode_frame
 from runtime.tools.invoke import START_WITHIN_S, Ending, Invocation, ToolRunner, too_busy, too_long
 from runtime.tools.tool import Resources, Tool, ToolContext, ToolResult
@@ -55,7 +55,7 @@ class IsolatingToolRunner:
         if ending != "answered":
             _log.warning("tool %s (run %s): %s: %s", tool.name, context.run_id, ending, result.text)
         ms = round((self._clock.monotonic() - started) * 1000)
-        return Invocation(bounded(result.text), is_error, result.citations, ms, ending)
+        return Invocation(bounded(result.text), is_error, result.citations, ms, ending, result.attachments)
 
     async def _run(self, tool: Tool, resources: Resources, arguments: dict[str, Any], context: ToolContext) -> _Outcome:
         problem = problem_of(tool, arguments)
@@ -70,7 +70,7 @@ class IsolatingToolRunner:
                         if frame.kind == "begun":
                             begun = True
                             limit.reschedule(asyncio.get_running_loop().time() + tool.timeout_s)
-                        elif (outcome := _heard(frame, context)) is not None:
+                        elif (outcome := _heard(frame, context, tool)) is not None:
                             return outcome
             raise WorkerDied("it ended without an answer")
         except WorkerDied as error:
@@ -90,11 +90,14 @@ def _decoded(data: bytes) -> Frame:
         raise WorkerDied("it spoke out of turn") from error
 
 
-def _heard(frame: Frame, context: ToolContext) -> _Outcome | None:
+def _heard(frame: Frame, context: ToolContext, tool: Tool) -> _Outcome | None:
     match frame.kind:
         case "refused":
             return ToolResult(frame.text), True, "not_begun"
         case "answer":
+            if frame.trace:
+                _log.warning("tool %s failed (run %s)\n%s", tool.name, context.run_id, frame.trace)
+                return ToolResult(shortened(frame.text)), True, "answered"
             return frame.result(), frame.is_error, "answered"
         case "custom":
             context.emit(frame.text, frame.value)

@@ -14,6 +14,8 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 from referencing import Registry
 
+from runtime.telemetry import guarded
+
 
 def _ignored(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
     """Any throughout: it is any JSON."""
@@ -45,7 +47,7 @@ def mistakes(schema: dict[str, Any], arguments: dict[str, Any], most: int) -> li
     try:
         for error in _Validator(schema, registry=Registry()).iter_errors(arguments):
             where = ".".join(str(part) for part in list(error.absolute_path)[:6]) or "arguments"
-            found.append(f"- {where}: {error.message}"[:300])
+            found.append(guarded(f"- {where}: {error.message}")[:300])
             if len(found) == most:
                 break
     except Exception:  # of whatever kind: the schema itself is wrong, or refers to something that is not in it

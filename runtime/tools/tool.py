@@ -41,6 +41,7 @@ from typing import Any, Literal, get_type_hints, overload
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, create_model
 
 from runtime.errors import ConfigurationError
+from runtime.events.attachments import Attachment
 from runtime.events.tool_events import Tag, guessed
 from runtime.ids import IDENTIFIER
 
@@ -64,10 +65,14 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a tool answers: ``text`` for the model, ``citations`` for the reader."""
+    """What a tool answers: ``text`` for the model, ``citations`` for the reader, ``attachments`` for both.
+
+    Attachments are pictures and PDFs, made with :func:`runtime.tools.files.attached`.
+    """
 
     text: str
     citations: tuple[Citation, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,17 +21,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from traceback import format_exception
 from typing import Any
 
 from runtime.errors import ConfigurationError, ToolInDoubt
 from runtime.telemetry import logger
-from runtime.tools.answers import Unfit, bounded, result_of, told, values_of
+from runtime.tools.answers import MAX_RESULT_BYTES, Unfit, bounded, result_of, values_of, what_failed
 from runtime.tools.call import Call, Frame, decode_call, find_tool
 from runtime.tools.tool import Tool, ToolContext, ToolResult
 
 HEADER = struct.Struct("!I")
 """The length of a frame."""
 BEGUN = Frame("begun").encode()
+MAX_TRACE = 16 * 1024
+"""Characters of a traceback: its end says what happened."""
 _PR_SET_PDEATHSIG = 1
 
 _log = logger("tools")
@@ -58,7 +61,7 @@ class Ready:
         except ToolInDoubt:
             raise  # without an answer: the process dies, and its call is in doubt
         except (Exception, SystemExit, asyncio.CancelledError) as error:
-            frame = _answer(ToolResult(told(self.tool, self.call.run_id, error)), is_error=True)
+            frame = _failure(self.tool, error)
         for printed in (sys.stdout, sys.stderr):
             with suppress(ValueError, OSError):  # the tool has closed it
                 printed.flush()
@@ -108,7 +111,20 @@ async def _awaited(value: Any) -> Any:
 
 def _answer(result: ToolResult, *, is_error: bool) -> bytes:
     citations = [(c.title, c.location, c.quote) for c in result.citations]
-    return Frame("answer", bounded(result.text), is_error=is_error, citations=citations).encode()
+    # With room to spare: whoever hears it takes the secrets out, which are not known here, and cuts after that.
+    text = bounded(result.text, 2 * MAX_RESULT_BYTES)
+    files = [one.model_dump() for one in result.attachments]
+    return Frame("answer", text, is_error=is_error, citations=citations, attachments=files).encode()
+
+
+def _failure(tool: Tool, error: BaseException) -> bytes:
+    if isinstance(error, Unfit):
+        return _answer(ToolResult(str(error)), is_error=True)
+    trace = "".join(format_exception(error))
+    if len(trace) > MAX_TRACE:
+        trace = trace[-MAX_TRACE:].partition("\n")[2]
+    text = bounded(what_failed(tool, error), 2 * MAX_RESULT_BYTES)
+    return Frame("answer", text, is_error=True, trace=trace).encode()
 
 
 def _emit(say: Say, tool: str, name: str, value: Any) -> None:

@@ -320,6 +320,17 @@ async def test_a_summary_is_a_turn_that_the_stages_limits_count() -> None:
         assert all(request.tools for request in model.asked), "nor is a summary begun past a limit"
 
 
+async def test_a_full_window_leads_to_no_summary_past_the_stages_limit(bench: Bench) -> None:
+    """The turns in which the window was full count, and the limit is looked at again before the summary."""
+    calls = [says(call(f"c{n}", "find", query=f"q{n}"), stop="tool_use") for n in range(4)]
+    model = Lines(*calls, says("Half", stop=FULL), says("Half", stop=FULL), says("A summary."))
+    with pytest.raises(errors.StageFailed) as caught:
+        await bench.work(model, tools=(find,), max_turns=6)
+    assert (caught.value.reason, len(model.asked)) == ("turn_limit", 6)
+    assert [said.shortened for said in await bench.events(ev.RecoveryCompacted)] == [4], "the gentler step was taken"
+    assert "summary" not in [turn.purpose for turn in await bench.events(ev.TurnStarted)]
+
+
 async def test_a_delegates_conversation_goes_on_shorter_too_and_the_log_folds_to_it(bench: Bench) -> None:
     helper = Narrow(12)
     model = Lines(says(call("d1", "delegate", agent="helper", task="t"), stop="tool_use"), says("Done."))

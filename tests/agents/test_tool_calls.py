@@ -12,7 +12,7 @@ from runtime import errors
 from runtime.agents.tool_calls import ATTEMPTS, FAILURES
 from runtime.clock import SystemClock
 from runtime.events import catalog as ev
-from runtime.events.messages import ToolResultBlock
+from runtime.events.messages import ToolResultBlock, ToolUseBlock
 from runtime.events.notes import switched_off_note
 from runtime.tools.invoke import Invocation, LocalToolRunner
 from runtime.tools.isolated import IsolatingToolRunner
@@ -344,3 +344,23 @@ async def test_a_switched_off_tool_stays_off_after_the_tool_call_limit(bench: Be
     assert (await agent.run_stage(await bench.resumed(request, caught.value))).text == "Done."
     assert [t.name for t in model.asked[-1].tools] == ["look"]
     assert len(runs) == 3
+
+
+async def test_a_tool_is_not_run_with_a_secret_in_its_arguments_nor_without_it(bench: Bench) -> None:
+    ran: list[str] = []
+
+    @tool()
+    def note(words: str) -> str:
+        """Note."""
+        ran.append(words)
+        return "noted"
+
+    key = "AKIA" + "Z" * 16
+    calls = (call("c1", "note", words=f"key {key}"), call("c2", "note", words="plain"))
+    model = Lines(says(*calls, stop="tool_use"), says("Done."))
+    await bench.work(model, tools=[note])
+    assert ran == ["plain"]
+    refused, noted = results(model.asked[1])
+    assert (refused.is_error, noted.is_error) == (True, False) and "hold a secret" in refused.text()
+    uses = [b for m in model.asked[1].messages for b in m.content if isinstance(b, ToolUseBlock)]
+    assert uses[0].input == {"words": "key [redacted]"}, "the model sees of its own words what the log holds"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,25 @@ def test_axe_finds_nothing_and_nothing_is_too_wide(examined: Person) -> None:
     person.answered()
     page.evaluate("document.querySelectorAll('main [aria-expanded=false]').forEach((e) => e.click())")
     page.evaluate("document.querySelectorAll('.fold-head[aria-expanded=false]').forEach((e) => e.click())")
+    assert (violations(page), overflow(page)) == ([], 0)
+
+
+@pytest.mark.parametrize("examined", [(1280, "light"), (1280, "dark"), (PHONE, "light")], indirect=True, ids=str)
+def test_axe_finds_nothing_in_the_run_view_and_in_operations(examined: Person) -> None:
+    person, page = examined, examined.page
+    person.visit()
+    run_id = person.ask("Look at both side by side")
+    person.answered()
+    person.visit(f"/#/runs/{run_id}")
+    page.get_by_role("option", name=re.compile("^Tool Search documents")).first.click()
+    page.get_by_role("listbox", name=re.compile("^Events")).get_by_role("option").last.click()
+    assert (violations(page), overflow(page)) == ([], 0)
+    page.get_by_role("slider", name="Moment of the run").focus()
+    page.keyboard.press("PageDown")
+    assert (violations(page), overflow(page)) == ([], 0)
+    person.visit("/#/operations")
+    expect(page.get_by_role("region", name="Agents")).to_be_visible()
+    page.get_by_text("As a table").click()
     assert (violations(page), overflow(page)) == ([], 0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,4 +57,28 @@ def test_the_conversation_view(chromium: Browser, pictured: Server, folder: Path
         expect(page.get_by_text("A run has one owner")).to_be_visible()
         take(page, folder / f"{name}.png")
         person.answered()
+        page.close()
+
+
+def test_the_run_view_and_operations(chromium: Browser, pictured: Server, folder: Path) -> None:
+    for name, width, height, scheme in (
+        ("run", 1280, 1000, "light"),
+        ("run-dark", 1280, 1000, "dark"),
+        ("run-phone", 360, 740, "light"),
+    ):
+        page = new_page(chromium, pictured, width, height, scheme)
+        person = Person(page, pictured)
+        person.visit()
+        run_id = person.ask(QUESTION)
+        person.answered()
+        person.visit(f"/#/runs/{run_id}")
+        page.get_by_role("option", name=re.compile("^Turn 2")).first.hover()
+        page.get_by_role("slider", name="Moment of the run").focus()
+        for _ in range(3):
+            page.keyboard.press("PageDown")
+        take(page, folder / f"{name}.png")
+        operations = name.replace("run", "operations")
+        person.visit("/#/operations")
+        expect(page.get_by_role("region", name="Agents")).to_be_visible()
+        take(page, folder / f"{operations}.png")
         page.close()

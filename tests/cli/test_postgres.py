@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -48,6 +49,17 @@ def test_migrate_makes_the_tables_and_may_be_repeated(url: str) -> None:
     again = runner.invoke(app, ["migrate"], env={"HEADRACE_LOG": url})
     assert (again.exit_code, "already" in again.stdout) == (0, True)
     assert "hunter2" not in first.output + again.output
+
+
+def test_keys_are_made_at_the_database_itself(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HEADRACE_URL", raising=False)
+    where = ["--log", url, "--data", str(tmp_path)]
+    made = runner.invoke(app, ["keys", "create", "--name", "ci", "--tenant", "acme", *where])
+    assert made.exit_code == 0, made.output
+    assert made.stdout.startswith("hr_")
+    assert "acme" in runner.invoke(app, ["keys", *where]).stdout
+    doctor = runner.invoke(app, ["doctor", "--model", "offline", *where], env={"HEADRACE_AUTH": "keys"})
+    assert "keys: 1 of 1 are live" in doctor.stdout
 
 
 def test_migrate_says_what_is_in_its_way() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any
 import pytest
 
 from runtime.clock import ManualClock
-from runtime.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
+from runtime.errors import Conflict, InvalidRequest, NotFound, OverQuota, StoreUnavailable
 from runtime.events.envelope import Money, Record, Stored
-from runtime.log.log import Log, NewRun, Outcome, Run, Write, Written
+from runtime.log.log import Created, Log, NewRun, Outcome, Run, Write, Written
 from runtime.log.memory import MemoryLog
 from runtime.log.postgres import PostgresLog
 from runtime.log.sqlite import SqliteLog
@@ -949,3 +950,61 @@ async def test_what_is_not_there_cannot_be_deleted(log: Log) -> None:
     await log.delete_conversation("t1", "c1")
     with pytest.raises(NotFound):
         await log.delete_conversation("t1", "c1")
+
+
+# --- a tenant's share -----------------------------------------------------------------------------------------------
+
+
+async def refused_share(log: Log, one: NewRun) -> OverQuota:
+    with pytest.raises(OverQuota) as refused:
+        await log.create(one)
+    return refused.value
+
+
+async def test_tenant_has_so_many_runs_in_flight_and_no_more(log: Log) -> None:
+    await log.create(new("r1", most_runs=2))
+    await log.create(new("r2", most_runs=2, conversation_id="c"))
+    refused = await refused_share(log, new("r3", most_runs=2, conversation_id="d"))
+    assert (refused.reason, await log.get("r3")) == ("too_many_runs", None)
+    await log.create(new("r4", most_runs=1, tenant_id="t2"))
+    await log.append([write("r1", 1, FAILED)])
+    await log.create(new("r3", most_runs=2, conversation_id="d"))
+
+
+async def test_runs_that_wait_for_people_are_not_in_flight(log: Log) -> None:
+    run = await owned(log, "r1", most_runs=1)
+    await refused_share(log, new("r2", most_runs=1))
+    await log.append([write("r1", 1, WAITING, epoch=run.epoch)])
+    await log.create(new("r2", most_runs=1))
+
+
+async def test_run_that_a_key_names_is_given_whatever_the_quota(log: Log, clock: ManualClock) -> None:
+    await log.create(new("r1", most_runs=1, idempotency_key="k", idempotency_hash="h"))
+    again = await log.create(new("r2", most_runs=1, idempotency_key="k", idempotency_hash="h"))
+    assert (again.run.run_id, again.existing) == ("r1", True)
+    clock.advance(24 * 3600.0)
+    await refused_share(log, new("r2", most_runs=1, idempotency_key="k", idempotency_hash="h"))
+
+
+async def test_spent_day_is_told_when_it_begins_anew(log: Log, clock: ManualClock) -> None:
+    run = await owned(log, "r1", day_budget=1_000_000)
+    almost = Record("turn.completed", "object", "s1", b"{}", Money(0, 989_000))
+    await log.append([write("r1", 1, almost, epoch=run.epoch)])
+    await log.create(new("r2", day_budget=1_000_000))
+    rest = Record("turn.completed", "object", "s1", b"{}", Money(0, 2_000))
+    await log.append([write("r1", 2, rest, epoch=run.epoch, publisher_seq=2)])
+    refused = await refused_share(log, new("r3", day_budget=1_000_000, conversation_id="c"))
+    assert refused.reason == "budget_exhausted"
+    assert refused.retry_after_s == pytest.approx(86400 - clock.now() % 86400)
+    await log.create(new("r4", day_budget=2_000_000))
+    await log.create(new("r5", day_budget=1_000_000, tenant_id="t2"))
+    clock.advance(refused.retry_after_s)
+    await log.create(new("r3", day_budget=1_000_000, conversation_id="c"))
+
+
+async def test_runs_created_at_once_stay_within_the_quota(log: Log) -> None:
+    answers = await asyncio.gather(
+        *[log.create(new(f"r{n}", most_runs=3, conversation_id=f"c{n}")) for n in range(12)], return_exceptions=True
+    )
+    assert sum(isinstance(answer, Created) for answer in answers) == 3
+    assert all(isinstance(answer, Created | OverQuota) for answer in answers)

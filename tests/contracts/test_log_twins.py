@@ -218,6 +218,8 @@ class Twins(Alike):
         for tenant in ("t1", "t2"):
             self.both("recent", tenant_id=tenant)
             self.both("spent", tenant, int(self.clock.now() // 86400))
+            self.both("census", tenant_id=tenant, since=self.clock.now() - 60.0, limit=2)
+        self.both("census", tenant_id=None, since=0.0, limit=9)
 
     @invariant()
     def every_run_is_sound(self) -> None:
@@ -301,6 +303,7 @@ class Talks(Alike):
         self.both("recent", tenant_id="t1")
         self.both("heads", TALK_RUNS)
         self.both("spent", "t1", 0)
+        self.both("census", tenant_id="t1", since=0.0, limit=9)
 
 
 TALKED = {

@@ -13,6 +13,8 @@ import pytest
 from typer.main import get_command
 
 from runtime.cli.app import app
+from runtime.generator.protocols.ai_sdk.cards import OWN
+from runtime.generator.protocols.ai_sdk.requests import ChatRequest
 from runtime.llm.script import parse_script
 
 ROOT = Path(__file__).parents[2]
@@ -135,3 +137,11 @@ def test_every_decision_record_has_its_parts() -> None:
     for record in records:
         headings = HEADING.findall(record.read_text("utf-8"))
         assert headings[1:] == ["Context", "Decision", "Consequences"], record.name
+
+
+def test_the_ai_sdk_page_names_every_data_part_and_every_option() -> None:
+    page = (ROOT / "docs" / "ai-sdk.md").read_text("utf-8")
+    assert set(re.findall(r"`data-(\w+)`", page)) == OWN
+    of_the_transport = {"id", "messages", "trigger", "messageId"}
+    table = page.partition("## Options")[2].partition("## What")[0]
+    assert set(ChatRequest.model_fields) - of_the_transport <= set(re.findall(r"`(\w+)`", table))

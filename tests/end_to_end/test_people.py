@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.clients.chat import chat
 from tests.clients.test_ag_ui import ask, check, played
 from tests.end_to_end.conftest import Served, served
 from tests.end_to_end.streams import request
@@ -208,6 +209,21 @@ def test_a_message_steers_what_is_under_way_and_one_step_is_ended_alone(person: 
     assert {e["stage"] for e in log if e["type"] == "input.delivered"} == {"right", "write"}
     print(f"the step was over {took:.1f} s after it was cancelled")
     assert took < 5
+
+
+async def test_the_published_ai_sdk_refuses_a_call_and_reads_on_in_the_same_message(system: Served) -> None:
+    async with chat(system.url, "mail-chat", automatic="approvals") as one:
+        seen = await one.do("send", text="Please mail Ann.")
+        (tool,) = seen.parts("dynamic-tool")
+        assert (tool["toolName"], tool["state"], seen.status) == ("send", "approval-requested", "ready")
+        await one.do("approve", approval=tool["approval"]["id"], approved=False, reason="not yet")
+        await one.do("until", words="words of clerk")
+        seen = await one.do("quiet")
+        assert (seen.status, len(seen.messages), len(seen.requests)) == ("ready", 2, 2)
+        (tool,) = seen.parts("dynamic-tool")
+        assert (tool["state"], tool["approval"]["reason"]) == ("output-denied", "not yet")
+        again = await one.do("resume")
+        assert again.texts() == seen.texts()
 
 
 def test_a_call_is_approved_as_it_is_after_a_restart_and_runs_once(

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runtime.events.brief import Brief, Finding, parse, render
-from runtime.events.history import Cited, Exchange, History
+from runtime.events.history import Cited, Enclosed, Exchange, History
 
 TRICKY = (
     "<question>", "</question>", "<task>", "</task>", "\n</finding>", "</finding>", '<finding stage="x" agent="y" title="z">\n',
@@ -22,6 +22,7 @@ exchanges = st.builds(
     answer=texts,
     state=st.sampled_from(("completed", "failed")),
     sources=st.lists(sources, max_size=2).map(tuple),
+    attachments=st.lists(st.builds(Enclosed, name=texts, kind=texts), max_size=2).map(tuple),
     shortened=st.booleans(),
 )
 briefs = st.builds(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from runtime.events.own import OwnEvent
 from runtime.events.plan import Plan, Todo
 from runtime.pipeline.hooks import (
+    Ask,
     Decision,
     Finished,
     Joined,
@@ -210,3 +214,94 @@ def test_a_plan_says_how_wide_it_may_be() -> None:
     )
     with pytest.raises(ValueError, match="max_parallel"):
         Plan.model_validate({"todos": [TRANSLATE], "max_parallel": 0})
+
+
+# --- what hooks say --------------------------------------------------------------------------------------------------
+
+
+class Score(OwnEvent, name="score"):
+    points: int
+
+
+def customs(log: list[Any], name: str) -> list[Any]:
+    return [e for e in log if e.event.type == "custom" and e.event.name == name]
+
+
+@virtual_time
+async def test_hooks_and_join_hooks_emit_events_right_before_what_they_decide() -> None:
+    def judge(done: Finished, decision: Decision) -> Decision:
+        Score(points=len(done.output)).tell(done.emit)
+        done.emit("when", {"day": datetime.date(2026, 12, 1)})
+        return decision
+
+    def join(joined: Joined, joining: Joining) -> Joining:
+        joined.emit("joined", [branch.todo.id for branch in joined.branches])
+        return joining
+
+    rig = Rig(script_with(before="", base=PAIR), hooks=[judge])
+    with_join(rig, join)
+    log = await played(rig)
+    (said,) = [e for e in customs(log, "score") if e.stage == "left"]
+    assert Score.read(said.event) == Score(points=len("left words"))
+    (completed,) = [e for e in log if e.event.type == "stage.completed" and e.stage == "left"]
+    assert (completed.seq - said.seq, said.agent) == (2, completed.agent)
+    assert customs(log, "when")[0].event.value == {"day": "2026-12-01"}
+    (joined,) = customs(log, "joined")
+    assert (joined.event.value, joined.stage) == (["left", "right"], "write")
+    (started,) = [e for e in log if e.event.type == "stage.started" and e.stage == "write"]
+    assert joined.seq < started.seq
+
+
+@virtual_time
+async def test_what_a_hook_emits_is_written_once_although_the_hook_runs_again_after_a_takeover() -> None:
+    calls, asked = 0, asyncio.Event()
+
+    async def judge(done: Finished, decision: Decision) -> Decision:
+        nonlocal calls
+        calls += done.todo.id == "find"
+        done.emit("judged", done.todo.id)
+        if calls == 1:
+            asked.set()
+            await asyncio.Event().wait()
+        return decision
+
+    async with running(hooks=[judge]) as rig:
+        await rig.ask()
+        await asked.wait()
+        await rig.lose_process(rig.executors[0])
+        await rig.put_process()
+        log = await rig.ended()
+    assert calls == 2
+    assert [e.event.value for e in customs(log, "judged")] == ["find", "weigh", "write"]
+
+
+@virtual_time
+async def test_what_a_hook_emits_with_a_question_stands_before_it() -> None:
+    def ask(done: Finished, decision: Decision) -> Decision:
+        if done.answers or done.todo.id != "find":
+            return decision
+        done.emit("doubt", 1)
+        return Ask("Go on?")
+
+    async with running(hooks=[ask]) as rig:
+        await rig.ask()
+        asked = (await rig.asked()).requested
+        await rig.say(type="answer", approval=asked.approval, text="Yes")
+        log = await rig.ended()
+    (doubt,) = customs(log, "doubt")
+    (question,) = [e for e in log if e.event.type == "approval.requested"]
+    assert question.seq == doubt.seq + 1
+
+
+@virtual_time
+async def test_a_value_that_json_cannot_hold_is_the_hooks_failure_and_stops_the_run_with_words() -> None:
+    def wrong(done: Finished, decision: Decision) -> Decision:
+        done.emit("before", 1)
+        done.emit("wrong", object())
+        return decision
+
+    async with running(hooks=[wrong]) as rig:
+        await rig.ask()
+        log = await rig.ended()
+    assert log[-1].event.stopped.startswith("a post-hook failed: PydanticSerializationError")
+    assert len(customs(log, "before")) == 1 and not customs(log, "wrong")

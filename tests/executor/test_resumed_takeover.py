@@ -7,6 +7,7 @@ from typing import Any
 from runtime.executor.book import RunBook
 from runtime.generator.requests import ResumeRun
 from runtime.generator.resume import fork
+from runtime.tenancy import TenantLimits
 from tests.rig import CHAIN, Rig, running
 from tests.virtual_time import virtual_time
 
@@ -39,7 +40,7 @@ async def resumed(rig: Rig, parent: str, child: str) -> None:
         now=rig.clock.now(),
         default="continue",
         key=None,
-        day_budget_usd=None,
+        share=TenantLimits(),
     )
     await rig.portal.create(new)
     assert await rig.executors[-1].begin(child)

@@ -8,6 +8,7 @@ of its standard input.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import sys
@@ -16,7 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from mcp.server import MCPServer
-from mcp.types import CallToolResult, ImageContent, TextContent, ToolAnnotations
+from mcp.types import (
+    BlobResourceContents,
+    CallToolResult,
+    EmbeddedResource,
+    ImageContent,
+    TextContent,
+    ToolAnnotations,
+)
 
 server = MCPServer("fake")
 journal = Path(sys.argv[-1]) if sys.argv[-1].startswith("/") else None
@@ -102,6 +110,18 @@ def picture() -> Any:
     """A picture and a word."""
     image = ImageContent(type="image", data="AAAA", mime_type="image/png")
     return CallToolResult(content=[TextContent(type="text", text="look"), image])
+
+
+@server.tool()
+def drawing() -> Any:
+    """A picture that is one, a PDF and a word."""
+    image = ImageContent(type="image", data=base64.b64encode(b"\x89PNG\r\n\x1a\n...").decode(), mime_type="image/png")
+    paper = BlobResourceContents(
+        uri="file:///plan.pdf", mime_type="application/pdf", blob=base64.b64encode(b"%PDF-1.7 ...").decode()
+    )
+    return CallToolResult(
+        content=[TextContent(type="text", text="look"), image, EmbeddedResource(type="resource", resource=paper)]
+    )
 
 
 @server.tool(name="odd name/with.dots")

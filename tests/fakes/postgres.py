@@ -248,7 +248,10 @@ async def fresh_database() -> str:
 async def emptied_database() -> str:
     """The same one every time, with nothing in its tables: about 0.02 s; for whoever has closed what it opened."""
     database = await asyncio.to_thread(_with_tables, "headrace_emptied")
-    tables = ("runs", "events", "publishers", "ledger", "executors", "idempotency", "conversations", "deleted_runs")
+    tables = (
+        *("runs", "events", "publishers", "ledger", "executors", "idempotency", "conversations", "deleted_runs"),
+        "credentials",
+    )
     await shared_server().aexecute("; ".join(f"DELETE FROM headrace.{table}" for table in tables), database=database)
     return shared_server().url_of(database)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from itertools import takewhile
@@ -13,7 +14,8 @@ from runtime.errors import Busy, Conflict, InvalidRequest, NotFound, StoreUnavai
 from runtime.events.catalog import RunCancelRequested, TitleSet
 from runtime.events.codec import decode, encode
 from runtime.events.envelope import Draft, Record, Stored
-from runtime.log.log import TERMINAL_TYPES, Conversation, Created, NewRun, Run
+from runtime.log.census import Census, census_of
+from runtime.log.log import TERMINAL_TYPES, Conversation, Created, NewRun, Run, Status
 
 
 class MemoryDoor:
@@ -81,6 +83,14 @@ class MemoryDoor:
     async def recent(self, *, tenant_id: str, limit: int) -> list[Run]:
         self._require_up()
         return [run for run in reversed(self.runs.values()) if run.tenant_id == tenant_id][:limit]
+
+    async def census(self, *, tenant_id: str | None, since: float, limit: int) -> Census:
+        self._require_up()
+        spent = Counter[tuple[str, int]]()
+        for run in self.runs.values():
+            spent[run.tenant_id, run.day] += run.spent
+        days = {place: (0, money) for place, money in spent.items()}
+        return census_of(self.runs.values(), days, tenant_id=tenant_id, since=since, limit=limit)
 
     async def conversations(self, *, tenant_id: str, limit: int, before: int | None = None) -> list[Conversation]:
         self._require_up()
@@ -193,7 +203,8 @@ class MemoryDoor:
     async def _append(self, run_id: str, type_: str, family: str, stage: str | None, body: bytes) -> None:
         run = self.runs[run_id]
         stored = Stored(run.last_seq + 1, run.epoch, type_, family, stage, body)  # type: ignore[arg-type]
-        status = TERMINAL_TYPES.get(type_, "running" if type_ == "run.started" else run.status)
+        lives: dict[str, Status] = {"run.started": "running", "run.waiting": "waiting"}
+        status = TERMINAL_TYPES.get(type_) or lives.get(type_, run.status)
         epoch = run.epoch + 1 if type_ == "run.started" else run.epoch
         stored = stored._replace(epoch=epoch)
         async with self._news:

@@ -18,6 +18,7 @@ from runtime.generator.following import FIRST
 from runtime.generator.problems import Refusal
 from runtime.generator.requests import CreateRun
 from runtime.log.log import NewRun
+from runtime.tenancy import TenantLimits
 
 
 def b64(raw: bytes) -> str:
@@ -105,6 +106,7 @@ def admitted(asked: CreateRun) -> NewRun:
         documents=None,
         default="continue",
         key=None,
+        share=TenantLimits(),
     )
 
 

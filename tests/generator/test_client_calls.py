@@ -274,6 +274,7 @@ async def test_every_operation_of_the_api_has_a_method(client: HeadraceClient, l
     await client.delete_conversation(conversation)
     assert isinstance(await client.agents(), list)
     assert isinstance(await client.tools(), list)
+    assert (await client.statistics(hours=1))["runs"] > 0
     await client.ready()
     called = {(request.method, request.url.path.replace(run_id, "{run_id}")) for request in line.requests}
     document = (await client._http.get("/openapi.json")).json()

@@ -13,6 +13,9 @@ import pytest
 
 from runtime.bootstrap.system import System, in_process
 from runtime.config import Settings
+from runtime.events.brief import Brief, render
+from runtime.events.codec import decode
+from runtime.events.history import Enclosed
 from runtime.llm.offline.client import OfflineClient
 from tests.checker import check_run
 
@@ -120,3 +123,22 @@ async def test_a_deleted_conversation_leaves_no_word_in_the_store(tmp_path: Path
         assert words(b"zebrafinch") == 0
         assert words(b"hands every order") > 0
         assert (await w.http.get(f"/v1/runs/{other['run_id']}")).json()["answer"] == other["answer"]
+
+
+async def test_a_follow_up_is_told_what_was_attached_to_earlier_questions(tmp_path: Path, documents: str) -> None:
+    picture = {"type": "image", "media_type": "image/png", "data": "iVBORw0KGgo=", "name": 'a "map".png'}
+    paper = {"type": "pdf", "url": "https://example.org/a.pdf"}
+    async with world(tmp_path) as w:
+        first = await w.ask("What is a queue?", documents=documents, attachments=[picture, paper])
+        second = await w.ask("And a log?", conversation_id=first["conversation_id"])
+        third = await w.ask("And a cake?", conversation_id=first["conversation_id"])
+        accepted = [(await w.system.hub.read(run["run_id"], after=0, limit=1))[0] for run in (second, third)]
+    for stored in accepted:
+        history = decode(stored).event.history  # type: ignore[union-attr]
+        assert history.exchanges[0].attachments == (
+            Enclosed(name='a "map".png', kind="image/png"),
+            Enclosed(name="pdf 2", kind="pdf"),
+        )
+        assert b"iVBORw0KGgo" not in stored.body
+    told = render(Brief("Why?", history=history))
+    assert '<attached name="a &quot;map&quot;.png" type="image/png">It is not shown again' in told

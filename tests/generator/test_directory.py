@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
 import httpx2
 import pytest
 
+from runtime.agents.request import OfferedTool
 from runtime.agents.spec import AgentSpec
+from runtime.bootstrap.doors import ASK_AGAIN_S, FoundByAgents
 from runtime.bootstrap.system import in_process
-from runtime.config import Settings
+from runtime.clock import ManualClock
+from runtime.config import McpServer, Settings
+from runtime.errors import StoreUnavailable
+from runtime.log.credentials import Key, new_key
 from runtime.tools.tool import tool
 from tests.examples.test_readme import SCRIPT
 
@@ -107,3 +112,92 @@ async def test_hidden_tool_is_not_listed(tmp_path: Path, module: str) -> None:
         assert "working_days" not in (await http.get("/v1/tools")).text
         assert "working_days" not in (await http.get("/v1/agents")).text
         assert (await http.post("/v1/tools")).status_code == 405
+
+
+async def test_two_viewers_of_one_run_see_what_their_own_roles_may(tmp_path: Path, module: str) -> None:
+    settings = Settings(
+        model="scripted", script=SCRIPT, modules=(module,), data_dir=tmp_path, log="memory:", auth="keys"
+    )
+    async with in_process(settings) as system:
+
+        def client(roles: tuple[str, ...]) -> tuple[Key, httpx2.AsyncClient]:
+            key, text = new_key(
+                tenant_id="t", name="k", scopes=("runs:read", "runs:write"), roles=roles, now=1.0, expires_at=None,
+                random=lambda size: (str(roles)[:1] + str(len(roles))).encode().ljust(size, b"x"),
+            )  # fmt: skip
+            transport = httpx2.ASGITransport(app=system.app)
+            headers = {"Authorization": f"Bearer {text}"}
+            return key, httpx2.AsyncClient(transport=transport, base_url="http://api.example", headers=headers)
+
+        insider, outsider = client(("planner",)), client(())
+        for key, _ in (insider, outsider):
+            await system.hub.add_key(key)
+        path = (
+            await insider[1].post("/v1/runs", json={"input": "?"}, headers={"Accept": "text/event-stream"})
+        ).headers["location"]
+        for accept in ("text/event-stream", "application/json"):
+            seen = [
+                (await http.get(f"{path}/events", headers={"Accept": accept})).text for _, http in (insider, outsider)
+            ]
+            assert [text.count("working_days") > 0 for text in seen] == [True, False]
+            assert ['"type":"hidden"' in text for text in seen] == [False, True]
+        listed = [(await http.get("/v1/tools")).text for _, http in (insider, outsider)]
+        assert ["working_days" in text for text in listed] == [True, False]
+
+
+FAKE_SERVER = Path(__file__).parents[1] / "fakes" / "mcp_server.py"
+
+
+async def test_tools_of_servers_that_agents_have_found_are_listed_with_all_that_is_known(tmp_path: Path) -> None:
+    server = McpServer(command=sys.executable, args=(str(FAKE_SERVER), "stdio"), agents=("research", "writing"))
+    settings = Settings(model="scripted", script=SCRIPT, data_dir=tmp_path, log="memory:", mcp_servers={"fake": server})
+    async with in_process(settings) as system:
+        transport = httpx2.ASGITransport(app=system.app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as http:
+            tools = {tool["name"]: tool for tool in (await http.get("/v1/tools")).json()["tools"]}
+    add = tools["fake__add"]
+    assert (add["title"], add["description"], add["kind"]) == ("Sum", "Add two numbers.", "read")
+    assert add["agents"] == ["research", "writing"]
+    assert set(add["input_schema"]["properties"]) == {"a", "b"}
+    assert "calculate" in tools
+
+
+class Owner:
+    """An agent that may be away."""
+
+    def __init__(self, *names: str) -> None:
+        self.names, self.asked, self.away = names, 0, False
+
+    async def offered(self) -> tuple[OfferedTool, ...]:
+        self.asked += 1
+        if self.away:
+            raise StoreUnavailable("there is no such actor just now")
+        return tuple(OfferedTool(name, name.upper(), "Does.", "", "read", {"type": "object"}) for name in self.names)
+
+
+async def test_doors_know_what_agents_have_found_last_and_ask_again_after_a_while(tmp_path: Path, module: str) -> None:
+    servers = {"crm": McpServer(command="/nonexistent", agents=("research", "calendar"))}
+    settings = Settings(model="offline", modules=(module,), data_dir=tmp_path, mcp_servers=servers)
+    owners = {"research": Owner("crm__find", "calculate"), "calendar": Owner("crm__find", "crm__put", "working_days")}
+    clock, named = ManualClock(), list[str]()
+
+    def ports(names: Sequence[str]) -> dict[str, Owner]:
+        named.extend(names)
+        return owners
+
+    found = FoundByAgents(settings, ports, clock)
+    known = {tool.name: tool.agents for tool in await found()}
+    assert set(named) == {"research", "calendar"}
+    assert known == {"crm__find": ["calendar", "research"], "crm__put": ["calendar"]}, "no tool of another kind"
+    owners["calendar"].away, owners["research"].names = True, ()
+    assert {tool.name for tool in await found()} == set(known)
+    assert owners["research"].asked == 1
+    await clock.sleep(ASK_AGAIN_S)
+    assert {tool.name: tool.agents for tool in await found()} == {"crm__find": ["calendar"], "crm__put": ["calendar"]}
+    assert owners["research"].asked == 2
+
+
+async def test_a_system_without_servers_asks_nobody(tmp_path: Path) -> None:
+    owner = Owner("crm__find")
+    found = FoundByAgents(Settings(model="offline", data_dir=tmp_path), lambda _: {"research": owner}, ManualClock())
+    assert (await found(), owner.asked) == ([], 0)

@@ -4,7 +4,7 @@ import pytest
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from runtime.generator.edge import Edge, RequestIds, is_loopback_host, request_id_of
+from runtime.generator.edge import Edge, RequestIds, is_host_of, is_loopback_host, request_id_of
 from tests.generator.driver import Exchange, http_scope
 
 
@@ -98,3 +98,27 @@ async def test_every_response_carries_the_request_id(brought: list[tuple[str, st
 async def test_request_id_is_not_repeated_behind_a_proxy_that_sets_it() -> None:
     exchange = await ask(http_scope("GET", "/", [("x-request-id", "abc")]), echo=False)
     assert "x-request-id" not in exchange.headers
+
+
+@pytest.mark.parametrize(
+    ("host", "fits"),
+    [
+        ("api.example.org", True), ("API.example.org.:443", True), ("a.apps.example.org", True), ("apps.example.org", False),
+        ("xapps.example.org", False), ("evil.example", False), ("api.example.org.evil.example", False), ("[::1]:80", True),
+        ("api.example.org@evil.example", False), ("", False),
+    ],
+)  # fmt: skip
+def test_hosts_that_are_listed(host: str, fits: bool) -> None:
+    assert is_host_of(host, ("api.example.org", "*.apps.example.org", "::1")) is fits
+    assert is_host_of(host or "x", ("*",)) is (host != "api.example.org@evil.example")
+
+
+async def test_listed_hosts_are_asked_for_with_authentication_alone() -> None:
+    async def status(host: str, **options: Any) -> int:
+        exchange = Exchange(Edge(inner, **options), http_scope("GET", "/", [("Host", host)]))
+        await exchange.done()
+        return exchange.status
+
+    assert await status("any.example", loopback_only=False) == 200
+    assert await status("any.example", loopback_only=False, hosts=("api.example",)) == 421
+    assert await status("api.example", loopback_only=False, hosts=("api.example",)) == 200

@@ -12,6 +12,7 @@ from runtime.errors import (
     InvalidRequest,
     ModelUnauthorized,
     NotFound,
+    OverQuota,
     StoreLocked,
     StoreUnavailable,
 )
@@ -26,6 +27,7 @@ from runtime.generator.problems import Refusal, answer
         (NotFound("run 5"), 404, "not_found", False),
         (Conflict("The run is finished.", "run_finished"), 409, "run_finished", False),
         (Busy("Too much.", 7.2), 503, "busy", True),
+        (OverQuota("Spent.", "budget_exhausted", 3600.4), 429, "budget_exhausted", True),
         (StoreUnavailable("disk"), 503, "store_unavailable", True),
         (StoreLocked("held by 17"), 500, "store_locked", False),
         (Fenced("x"), 500, "fenced", False),
@@ -47,6 +49,7 @@ def test_every_error_has_its_words(error: Exception, status: int, code: str, ret
 
 def test_retry_after_is_whole_seconds_rounded_up() -> None:
     assert answer(Busy("", 7.2), path="/", request_id="r").headers["retry-after"] == "8"
+    assert answer(OverQuota("", "budget_exhausted", 3600.4), path="/", request_id="r").headers["retry-after"] == "3601"
     assert answer(Busy("", 0.0), path="/", request_id="r").headers["retry-after"] == "1"
     assert answer(StoreUnavailable(), path="/", request_id="r").headers["retry-after"] == "2"
 

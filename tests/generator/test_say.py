@@ -86,7 +86,7 @@ async def test_the_snapshot_says_what_is_asked_and_then_what_was_answered(
         (approve("find.c1", plan={"todos": [{"id": "x", "title": "X", "agent": "writing"}]}), 422, "validation_failed"),
         (approve(approved="yes"), 422, "validation_failed"),
         ({"type": "answer", "approval": "find.c1", "text": "yes"}, 409, "not_asked"),
-        ({"type": "answer", "approval": "find.1", "text": " "}, 202, None),
+        ({"type": "answer", "approval": "find.1", "text": " "}, 422, "validation_failed"),
         ({"type": "message", "text": "Keep it short."}, 202, None),
         ({"type": "message", "text": "Keep it short.", "stage": "find"}, 202, None),
         ({"type": "message", "text": "Keep it short.", "stage": "nowhere"}, 422, "validation_failed"),

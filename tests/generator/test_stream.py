@@ -200,5 +200,5 @@ async def test_head_gives_headers_and_does_not_follow() -> None:
 
 
 def test_limit_of_open_streams() -> None:
-    assert OpenStreams(0).full
-    assert not OpenStreams(1).full
+    assert OpenStreams(0).full_for(SCOPE)
+    assert not OpenStreams(1).full_for(SCOPE)

@@ -15,6 +15,7 @@ from runtime.generator.requests import ResumeRun
 from runtime.generator.resume import fork
 from runtime.log.log import Run
 from runtime.pipeline.hooks import Continue, Decision, Finished, Hook
+from runtime.tenancy import TenantLimits
 from runtime.tools.tool import Tool, ToolContext, ToolKind, tool
 from tests.executor.test_executor import PAIR, script_with
 from tests.rig import CHAIN, PLANNING, Rig
@@ -165,7 +166,7 @@ async def resumed(rig: Rig) -> None:
         now=now,
         default="continue",
         key=None,
-        day_budget_usd=None,
+        share=TenantLimits(),
     )
     await rig.portal.create(new)
     assert await rig.begin(RESUMED)

@@ -160,7 +160,7 @@ async def test_empty_database_gets_its_tables_once_whoever_opens_it() -> None:
 
 async def test_migration_says_what_it_did() -> None:
     url = await shared_server().acreate_database()
-    assert "from nothing to version 0002" in await asyncio.to_thread(migrate, url)
+    assert "from nothing to version 0003" in await asyncio.to_thread(migrate, url)
     assert "already" in await asyncio.to_thread(migrate, url)
 
 
@@ -188,7 +188,7 @@ def test_version_we_ask_for_is_the_newest_migration() -> None:
     assert ScriptDirectory(str(MIGRATIONS)).get_heads() == [SCHEMA_VERSION]
 
 
-@pytest.mark.parametrize("version", ["0003", "of something else"])
+@pytest.mark.parametrize("version", ["0004", "of something else"])
 async def test_tables_of_a_newer_headrace_are_refused_and_left_alone(url: str, version: str) -> None:
     name = url.rpartition("/")[2]
     await shared_server().aexecute(f"UPDATE headrace.schema_version SET version_num = '{version}'", database=name)

@@ -12,6 +12,7 @@ import pytest
 from runtime.clock import ManualClock
 from runtime.errors import ConfigurationError, Conflict, StoreLocked, StoreUnavailable
 from runtime.events.envelope import Money, Record
+from runtime.log.credentials import Key
 from runtime.log.log import Write
 from runtime.log.sqlite import SqliteLog, SqliteReader
 from runtime.log.sqlite_file import APPLICATION_ID, PRAGMAS, open_for_reading, open_for_writing, prepare
@@ -205,7 +206,11 @@ def test_store_itself_refuses_a_second_terminal_event(path: Path) -> None:
     db.close()
 
 
-@pytest.mark.parametrize("version", [1, 2])
+CONVERSATION = "INSERT INTO conversations (tenant_id, conversation_id, created_at, updated_at, place) VALUES ('t1', 'c', 6.0, 7.0, 3);"
+"""What the upgrade to format 3 would have made."""
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
 async def test_log_of_an_older_format_is_upgraded_and_goes_on(path: Path, version: int) -> None:
     prepare(path)
     schema = (Path(__file__).parents[1] / "golden" / f"log_format_{version}.sql").read_text()
@@ -218,6 +223,7 @@ async def test_log_of_an_older_format_is_upgraded_and_goes_on(path: Path, versio
             f"{insert} (1, 'r1', 't1', NULL, 'why?', 'running', 1, 1, 'e0', 5.0, 65.0, 0, 'continue', 30, 0);"
             f"{insert} (2, 'r2', 't1', 'c', 'how?', 'failed', 1, 1, 'e0', 6.0, 66.0, 0, 'continue', 30, 0);"
             f"{insert} (3, 'r3', 't1', 'c', 'who?', 'running', 1, 1, 'e0', 7.0, 67.0, 0, 'continue', 30, 0);"
+            f"{'' if version < 3 else CONVERSATION}"
             "INSERT INTO events VALUES ('r1', 1, 0, 'run.accepted', 'status', NULL, x'7b7d');"
         )
     db.close()
@@ -235,10 +241,13 @@ async def test_log_of_an_older_format_is_upgraded_and_goes_on(path: Path, versio
     assert (found.created_at, found.updated_at) == (6.0, 7.0)
     with pytest.raises(Conflict):
         await log.create(new("r4", tenant_id="t1", conversation_id="c"))
+    key = Key("k1", "t1", "ci", b"h" * 32, ("runs:read",), (), 5.0)
+    await log.add_key(key)
+    assert await log.keys(tenant_id="t1") == [key]
     await log.close()
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_an_upgraded_log_is_like_a_new_one(path: Path, version: int) -> None:
     def made(old: str | None) -> tuple[set[tuple[str, ...]], set[tuple[str, ...]]]:
         path.unlink(missing_ok=True)

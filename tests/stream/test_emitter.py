@@ -61,7 +61,7 @@ def emitter(box: Box, *functions: Any) -> Emitter:
 
 async def test_an_event_is_written_at_its_place_and_time() -> None:
     box = Box()
-    await emitter(box).emit(ev.TurnDelta(text="x"), turn=2, attempt=3)
+    await emitter(box).emit(ev.TurnDelta(text="words"), turn=2, attempt=3)
     (record,) = box.offered[0]
     body = orjson.loads(record.body)
     assert (record.type, record.family, record.stage) == ("turn.delta", "token", "s")
@@ -152,6 +152,6 @@ async def test_a_rule_that_knows_nothing_of_delegates_does_not_move_their_events
         return Draft(draft.event, draft.stage, draft.agent, draft.turn, draft.attempt)
 
     box = Box()
-    await emitter(box, older).of("1.c1", "helper").emit(ev.TurnDelta(text="x"), turn=1, attempt=1)
+    await emitter(box, older).of("1.c1", "helper").emit(ev.TurnDelta(text="words"), turn=1, attempt=1)
     body = orjson.loads(box.offered[0][0].body)
     assert (body["stage"], body["agent"], body["call"]) == ("s", "helper", "1.c1")

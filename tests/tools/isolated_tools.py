@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from runtime.errors import ToolFailed, ToolInDoubt
+from runtime.tools.files import attached
 from runtime.tools.tool import Citation, ToolContext, ToolResult, tool
 
 
@@ -35,6 +36,12 @@ def where(context: ToolContext) -> str:
 async def cite(word: str) -> ToolResult:
     """Cite."""
     return ToolResult(f"[1] {word}", (Citation("T", "a.md:1", word),))
+
+
+@tool(isolate=True)
+def draw() -> ToolResult:
+    """Draw."""
+    return ToolResult("Here.", attachments=(attached(b"\x89PNG\r\n\x1a\n...", "image/png", "map.png"),))
 
 
 @tool(isolate=True, name="fails_in_words")

@@ -15,6 +15,8 @@ import pytest
 import runtime.tools.isolated as isolated
 from runtime.clock import SystemClock
 from runtime.errors import ConfigurationError
+from runtime.stream.redactor import Redactor
+from runtime.telemetry import guarding
 from runtime.tools.invoke import LocalToolRunner, ToolRunner
 from runtime.tools.isolated import IsolatingToolRunner
 from runtime.tools.processes import ChildProcesses
@@ -215,3 +217,18 @@ def test_a_tool_another_process_cannot_import_is_found_at_the_start() -> None:
     finally:
         outside.__module__ = __name__
     assert Registry([tools.where]).get("where") is tools.where
+
+
+async def test_pictures_come_out_of_the_process(runner: ToolRunner) -> None:
+    done = await runner.run(tools.draw, {}, CONTEXT)
+    assert (done.text, done.is_error) == ("Here.\n(attached: image/png map.png (11 bytes))", False)
+    assert [(one.media_type, one.name, one.size) for one in done.attachments] == [("image/png", "map.png", 11)]
+
+
+async def test_a_failure_is_logged_with_its_traceback_where_secrets_are_known(
+    runner: ToolRunner, caplog: pytest.LogCaptureFixture
+) -> None:
+    with guarding(Redactor(["the shop is closed"]).text):
+        done = await runner.run(tools._fails, {"loud": True}, CONTEXT)
+    assert done.is_error and "shop" not in done.text and "shop" not in caplog.text
+    assert "Traceback" in caplog.text and "[redacted]" in caplog.text

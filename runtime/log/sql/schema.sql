@@ -1,4 +1,4 @@
--- What Headrace keeps, in format 3 (FORMAT_VERSION in runtime/log/log.py; also in the file's user_version).
+-- What Headrace keeps, in format 4 (FORMAT_VERSION in runtime/log/log.py; also in the file's user_version).
 
 CREATE TABLE store (
     only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -102,3 +102,17 @@ CREATE TABLE idempotency (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX idempotency_by_age ON idempotency (created_at);
+
+CREATE TABLE credentials (                    -- API keys
+    key_id TEXT PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    secret_hash BLOB NOT NULL,                -- SHA-256; the secret itself is shown once and not kept
+    scopes TEXT NOT NULL,                     -- words; so are roles
+    roles TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    expires_at REAL,
+    revoked_at REAL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX credentials_of_tenant ON credentials (tenant_id, created_at);

@@ -5,15 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from base64 import b64decode
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from mcp_types import CallToolResult, EmbeddedResource, ResourceLink, TextContent, TextResourceContents, ToolAnnotations
+from mcp_types import (
+    BlobResourceContents,
+    CallToolResult,
+    EmbeddedResource,
+    ImageContent,
+    ResourceLink,
+    TextContent,
+    TextResourceContents,
+    ToolAnnotations,
+)
 from mcp_types import Tool as McpTool
 
 from runtime.config import McpServer
 from runtime.errors import ToolFailed
+from runtime.events.attachments import Attachment
 from runtime.events.tool_events import guessed
+from runtime.tools.files import attached
 from runtime.tools.tool import SEPARATOR, Tool, ToolContext, ToolKind, ToolResult
 
 MAX_DESCRIPTION = 4096
@@ -92,19 +104,34 @@ def kind_of(annotations: ToolAnnotations) -> ToolKind:
 
 
 def result_of(result: CallToolResult) -> ToolResult:
-    """The words of a result: its texts, or what it has of structure as JSON. Raises :class:`ToolFailed` for an error."""
+    """What a result says: its texts, or what it has of structure as JSON; its pictures and PDFs. Raises :class:`ToolFailed`
+    for an error."""
     parts: list[str] = []
+    files: list[Attachment] = []
     for block in result.content:
         match block:
             case TextContent(text=text) | EmbeddedResource(resource=TextResourceContents(text=text)):
                 parts.append(text)
+            case ImageContent(data=data, mime_type=media_type):
+                _take(files, parts, data, media_type, "")
+            case EmbeddedResource(resource=BlobResourceContents(blob=data, mime_type=media_type, uri=uri)):
+                _take(files, parts, data, media_type or "", str(uri).rpartition("/")[2])
             case ResourceLink(uri=uri):
                 parts.append(f"(a resource: {uri})")
             case _:
                 parts.append(f"(left out: {block.type})")
     text = "\n".join(parts)
-    if not text.strip() and result.structured_content is not None:
+    if not text.strip() and not files and result.structured_content is not None:
         text = json.dumps(result.structured_content, ensure_ascii=False)
     if result.is_error:
         raise ToolFailed(text.strip() or "the server says that it failed, and not why")
-    return ToolResult(text if text.strip() else "(no result)")
+    return ToolResult(text if text.strip() or files else "(no result)", attachments=tuple(files))
+
+
+def _take(files: list[Attachment], parts: list[str], data: str, media_type: str, name: str) -> None:
+    """Add the file, or the words that say why it is left out."""
+    try:
+        files.append(attached(b64decode(data, validate=True), media_type, name))
+    except (ValueError, ToolFailed) as error:
+        why = error.message if isinstance(error, ToolFailed) else "it is not base64"
+        parts.append(f"(left out: {media_type[:60] or 'a file'}: {why})")

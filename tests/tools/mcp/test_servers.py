@@ -115,11 +115,21 @@ async def test_arguments_that_do_not_fit_the_servers_schema_never_reach_it(tmp_p
 
 @pytest.mark.parametrize(
     ("tool", "text"),
-    [("structured", '{"grad": 21.5, "wo": "Köln"}'), ("picture", "look\n(left out: image)")],
+    [
+        ("structured", '{"grad": 21.5, "wo": "Köln"}'),
+        ("picture", "look\n(left out: image/png: what is attached as image/png is none)"),
+    ],
 )
 async def test_only_text_and_structure_of_a_result_are_read(tool: str, text: str) -> None:
     async with bench(fake=stdio()) as b:
         assert (await b.call(f"fake__{tool}")).text == text
+
+
+async def test_pictures_and_pdfs_are_attached() -> None:
+    async with bench(fake=stdio()) as b:
+        done = await b.call("fake__drawing")
+    assert done.text == "look\n(attached: image/png (11 bytes))\n(attached: application/pdf plan.pdf (12 bytes))"
+    assert [(one.type, one.name) for one in done.attachments] == [("image", ""), ("pdf", "plan.pdf")]
 
 
 async def test_long_result_is_cut() -> None:

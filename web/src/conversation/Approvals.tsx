@@ -10,10 +10,12 @@ import type { ApprovalView, RunView } from "../headrace";
 import { openApprovals } from "../headrace";
 import { moment } from "../ui/format";
 import { Notice } from "../ui/Notice";
+import { useActing } from "./acting";
 import { PlanEditor } from "./PlanEditor";
 import { useAction } from "./useAction";
 
 export function Approvals({ view }: { view: RunView }) {
+  if (!useActing()) return <p className="notice notice-warn">{openApprovals(view).map((approval) => approval.what).join(" ")}</p>;
   return (
     <div className="stack">
       {openApprovals(view).map((approval) => (

@@ -13,7 +13,7 @@ import { RunBar } from "./RunBar";
 import "./run.css";
 import { RunEnd } from "./RunEnd";
 import { SourceDrawer, type Shown } from "./SourceDrawer";
-import { useRun } from "./useRun";
+import { type Followed, useRun } from "./useRun";
 import { Work } from "./Work";
 
 interface Props {
@@ -28,7 +28,11 @@ interface Props {
 export type ShowSource = (citations: readonly CitationView[], sourceId: string, of: string) => void;
 
 export function Run({ runId, question, onTitle, onChange }: Props) {
-  const { view, connection, refused } = useRun(runId);
+  return <RunPicture {...useRun(runId)} question={question} onTitle={onTitle} onChange={onChange} />;
+}
+
+/** The same of a view that somebody else has folded. */
+export function RunPicture({ view, connection, refused, question, onTitle, onChange }: Followed & Omit<Props, "runId">) {
   const [source, setSource] = useState<Shown | null>(null);
   const over = isOver(view);
   const show: ShowSource = useMemo(() => (citations, sourceId, of) => setSource({ citations, sourceId, of }), []);

@@ -7,15 +7,18 @@ import { Button } from "react-aria-components";
 import * as api from "../api/headrace";
 import type { Connection, RunView } from "../headrace";
 import { elapsed, isOver } from "../headrace";
-import { href } from "../routes";
+import { href, useRoute } from "../routes";
 import { count, duration, usd } from "../ui/format";
 import { Notice } from "../ui/Notice";
 import { StateBadge } from "../ui/StateBadge";
+import { useActing } from "./acting";
 import { milestone } from "./milestone";
 import { useAction } from "./useAction";
 
 export function RunBar({ view, connection }: { view: RunView; connection: Connection }) {
   const { busy, problem, act } = useAction();
+  const acting = useActing();
+  const here = useRoute().view === "run";
   const over = isOver(view);
   return (
     <div className="run-head">
@@ -24,10 +27,12 @@ export function RunBar({ view, connection }: { view: RunView; connection: Connec
         {!over && <span className="small muted truncate grow run-milestone">{milestone(view)}</span>}
         {over && <span className="grow" />}
         <Facts view={view} />
-        <a className="button button-quiet button-small" href={href({ view: "run", run: view.run_id })}>
-          <ChartGantt size={15} aria-hidden /> <span>Run view</span>
-        </a>
-        {!over && (
+        {!here && (
+          <a className="button button-quiet button-small" href={href({ view: "run", run: view.run_id })}>
+            <ChartGantt size={15} aria-hidden /> <span>Run view</span>
+          </a>
+        )}
+        {!over && acting && (
           <Button
             className="button button-small"
             isDisabled={busy || view.cancel_requested}
@@ -37,14 +42,16 @@ export function RunBar({ view, connection }: { view: RunView; connection: Connec
           </Button>
         )}
       </div>
-      {!over && <Link connection={connection} />}
+      {!over && acting && <Link connection={connection} />}
       {problem && <Notice kind="bad">{problem}</Notice>}
     </div>
   );
 }
 
 function Facts({ view }: { view: RunView }) {
-  const now = useNow(!isOver(view));
+  const acting = useActing();
+  const live = useNow(acting && !isOver(view));
+  const now = acting ? live : view.last_at;
   const { input_tokens, output_tokens, cost_usd } = view.usage;
   const limit = view.budget.limit_usd;
   const spent = limit === null ? usd(cost_usd) : `${usd(view.budget.spent_usd)} of ${usd(limit)}`;

@@ -7,6 +7,7 @@ import * as api from "../api/headrace";
 import type { RunView } from "../headrace";
 import { go } from "../routes";
 import { Notice } from "../ui/Notice";
+import { useActing } from "./acting";
 import { useAction } from "./useAction";
 import { useLoaded } from "./useLoaded";
 
@@ -21,7 +22,7 @@ export function RunEnd({ view }: { view: RunView }) {
         </p>
         {view.error && <p className="tiny muted">{`${view.error.code}, in the ${view.error.layer}`}</p>}
       </Notice>
-      <Resume view={view} />
+      {useActing() && <Resume view={view} />}
     </section>
   );
 }

@@ -10,6 +10,7 @@ import { isOver } from "../headrace";
 import { duration } from "../ui/format";
 import { Markdown, Sources } from "../ui/Markdown";
 import { Notice } from "../ui/Notice";
+import { useActing } from "./acting";
 import { opener, SourceList } from "./Answer";
 import { StatusIcon } from "./PlanCard";
 import { RecoveryNotes } from "./RecoveryNotes";
@@ -26,6 +27,7 @@ interface Props {
 
 export function StageCard({ view, stage, onSource }: Props) {
   const [open, setOpen] = useState(true);
+  const acting = useActing();
   const running = !isOver(view) && (stage.status === "running" || stage.status === "dispatched");
   return (
     <section className={`card stage stage-${stage.status}`} aria-label={stage.title}>
@@ -37,7 +39,7 @@ export function StageCard({ view, stage, onSource }: Props) {
         </Button>
       </div>
       <p className="tiny muted stage-facts">{facts(stage)}</p>
-      {running && <Controls view={view} stage={stage} />}
+      {running && acting && <Controls view={view} stage={stage} />}
       {open && (
         <Body growing={running}>
           <RecoveryNotes view={view} stage={stage.id} />

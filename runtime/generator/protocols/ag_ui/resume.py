@@ -48,7 +48,7 @@ async def read_waits(door: Door, run_id: str) -> Waits:
 
 
 def answers(
-    found: Waits, resume: Sequence[agt.ResumeEntry], asked: Sequence[Asked], agents: Collection[str]
+    found: Waits, resume: Sequence[agt.ResumeEntry], asked: Sequence[Asked], agents: Collection[str], *, by: str
 ) -> tuple[int, list[PersonInput]]:
     """The number of the interrupt that ``resume`` answers, and those answers that are not recorded yet.
 
@@ -69,7 +69,7 @@ def answers(
             raise Conflict("What you answer is not what is asked now.", "arguments_changed")
         body = answer_of(entry, one, approval.requested.kind, place)
         if approval.given is None:
-            saying(found.state, body, agents=agents, name="")
+            saying(found.state, body, agents=agents, name="", by=by)
             new.append(body)
         elif not _same(approval.given, body):
             raise Conflict("That is answered already.", "already_answered")

@@ -22,7 +22,7 @@ from runtime.generator.body import parse_json, read_body
 from runtime.generator.directory import Directories
 from runtime.generator.door import Door
 from runtime.generator.operations import Answer, Operation, Parameter
-from runtime.generator.principal import principal_of
+from runtime.generator.principal import Principal, principal_of
 from runtime.generator.protocols.ag_ui.copilotkit import AGENT, RuntimeInfo, StopAnswer, runtime_info
 from runtime.generator.protocols.ag_ui.framing import AgUi, Thread
 from runtime.generator.protocols.ag_ui.interrupts import asked_in
@@ -32,7 +32,8 @@ from runtime.generator.protocols.ag_ui.request import key_of, question_of, read_
 from runtime.generator.protocols.ag_ui.resume import answers, read_waits
 from runtime.generator.respond import as_json
 from runtime.generator.snapshot import links_of
-from runtime.generator.stream import Batches, EventStream, OpenStreams
+from runtime.generator.stream import EventStream, OpenStreams
+from runtime.generator.tenure import Batches
 from runtime.ids import IDENTIFIER, IdSource
 from runtime.log.log import Run
 
@@ -69,10 +70,10 @@ class AgUiRoutes:
         """``POST /v1/ag-ui``: a question, or with ``resume`` the answers to what a run asks; the stream of what follows."""
         _check_agent(request)
         body = await self._input(request)
-        require_room(self._streams)
+        require_room(self._streams, request.scope)
         tenant_id = principal_of(request).tenant_id
         if body.resume:
-            run, after = await self._answered(body, tenant_id)
+            run, after = await self._answered(body, principal_of(request))
         else:
             run, after = await self._asked(body, tenant_id), 0
         failpoints.hit("accept.replying")
@@ -86,18 +87,18 @@ class AgUiRoutes:
         headers = {"Location": links_of(run.run_id).self, "X-Run-Id": run.run_id}
         if body.tools:
             headers[IGNORED] = "tools"
-        return await self._stream([run.run_id], thread, headers)
+        return await self._stream(request, [run.run_id], thread, headers)
 
     async def connect(self, request: Request) -> ASGIApp:
         """``POST …/connect``: the thread's newest runs from their start, and what is still to come of the last."""
         _check_agent(request)
         body = await self._input(request)
-        require_room(self._streams)
+        require_room(self._streams, request.scope)
         tenant_id = principal_of(request).tenant_id
         runs = await self._door.runs_of(tenant_id, body.thread_id, limit=RUNS_REPLAYED)
         reader = Reader(body.thread_id, versioned=body.protocol_version is not None, clear=bool(body.messages))
         until = (runs[0].run_id, runs[0].last_seq) if runs else ("", 0)
-        return await self._stream([run.run_id for run in reversed(runs)], Thread(reader, until=until))
+        return await self._stream(request, [run.run_id for run in reversed(runs)], Thread(reader, until=until))
 
     async def stop(self, request: Request) -> ASGIApp:
         """``POST …/stop/{threadId}``: cancel the thread's run; 200 whether or not there is one."""
@@ -196,7 +197,7 @@ class AgUiRoutes:
             default="cancel",
         )
 
-    async def _answered(self, body: agt.RunAgentInput, tenant_id: str) -> tuple[Run, int]:
+    async def _answered(self, body: agt.RunAgentInput, who: Principal) -> tuple[Run, int]:
         """The run that was asking, with its answers recorded, and the number of the interrupt they are to."""
         resume = body.resume or []
         asked = [asked_in(entry.interrupt_id, place) for place, entry in enumerate(resume)]
@@ -205,13 +206,13 @@ class AgUiRoutes:
         if len({one.approval for one in asked}) < len(asked):
             raise refused("/resume", "an interrupt is answered twice")
         run = await self._door.get(asked[0].run_id)
-        if run is None or run.tenant_id != tenant_id or run.conversation_id != body.thread_id:
+        if run is None or run.tenant_id != who.tenant_id or run.conversation_id != body.thread_id:
             raise NotFound("no such run")
         agents = await asyncio.to_thread(self._team)
         found = await read_waits(self._door, run.run_id)
-        seq, new = answers(found, resume, asked, agents)
+        seq, new = answers(found, resume, asked, agents, by=who.subject)
         for said in new:
-            await tell(self._door, run.run_id, said, clock=self._clock, agents=agents, name="")
+            await tell(self._door, run.run_id, said, clock=self._clock, agents=agents, name="", by=who.subject)
         return run, seq
 
     async def _cancelled(self, run: Run) -> bool:
@@ -224,9 +225,9 @@ class AgUiRoutes:
         return True
 
     async def _stream(
-        self, run_ids: Sequence[str], thread: Thread, headers: dict[str, str] | None = None
+        self, request: Request, run_ids: Sequence[str], thread: Thread, headers: dict[str, str] | None = None
     ) -> EventStream:
-        view = (await asyncio.to_thread(self._directory)).view
+        view = (await asyncio.to_thread(self._directory, principal_of(request).roles)).view
         follow = functools.partial(self._follow, run_ids)
         return EventStream(follow, streams=self._streams, headers=headers, framing=AgUi(thread, view))
 
