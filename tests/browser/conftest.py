@@ -25,14 +25,20 @@ def missing(what: str) -> None:
     pytest.skip(what)
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """Not for the session: Playwright's loop runs in this thread while it is there, and no test of asyncio can."""
-    binary = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if binary is None:
+@pytest.fixture(scope="session")
+def binary() -> str:
+    """The browser's program. Skips where there is none, or no page to look at."""
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
         missing("no Chromium on this machine: make chromium installs Debian's")
     if not BUILT.is_file():
         missing("the page is not built: make web builds it, with Node 20.19 or newer")
+    return str(found)
+
+
+@pytest.fixture(scope="module")
+def chromium(binary: str) -> Iterator[Browser]:
+    """A browser for one module: while Playwright is there its event loop runs in this thread, and no async test can."""
     with sync_playwright() as playwright:
         sandbox = [] if os.geteuid() else ["--no-sandbox"]
         browser = playwright.chromium.launch(executable_path=binary, args=sandbox)
@@ -51,8 +57,8 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def server(chromium: Browser, tmp_path_factory: pytest.TempPathFactory, documents: Path) -> Iterator[Server]:
+@pytest.fixture(scope="session")
+def server(binary: str, tmp_path_factory: pytest.TempPathFactory, documents: Path) -> Iterator[Server]:
     """One that plays ``script.toml``; it starts only where there is a browser to look at it."""
     data = tmp_path_factory.mktemp("page")
     environment = {

@@ -9,20 +9,20 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import Watch, chromium
+from tests.browser.conftest import Watch, binary, chromium
 from tests.browser.person import Person, plain
 from tests.browser.server import Server
 from tests.end_to_end.conftest import Served, served
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
-__all__ = ["chromium"]
+__all__ = ["binary", "chromium"]
 
 SCRIPT = Path(__file__).parents[1] / "browser" / "script.toml"
 
 
 @pytest.fixture(scope="module")
-def system(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def system(binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     data = tmp_path_factory.mktemp("page")
     environment = {
         "HEADRACE_MODULES": json.dumps(["tests.end_to_end.people_agents"]),
