@@ -20,6 +20,7 @@ export interface Attachment {
   data?: string | null;
   url?: string | null;
   name?: string;
+  size?: number;
 }
 
 /** What was asked, and under which conditions. */
@@ -43,6 +44,12 @@ export interface Cited {
   location: string;
 }
 
+/** What was attached to an earlier question: told, and not shown again. */
+export interface Enclosed {
+  name: string;
+  kind: string;
+}
+
 /** A question and what was answered, or what there was of an answer when the run ended. */
 export interface Exchange {
   run_id?: string;
@@ -50,6 +57,7 @@ export interface Exchange {
   answer?: string;
   state?: "accepted" | "running" | "waiting" | "completed" | "failed" | "cancelled" | "expired";
   sources?: Cited[];
+  attachments?: Enclosed[];
   at?: number;
   shortened?: boolean;
 }
@@ -405,6 +413,7 @@ export interface ToolCompleted {
   title?: string;
   icon?: string;
   result: string;
+  attachments?: Attachment[];
   is_error?: boolean;
   ms?: number;
 }
