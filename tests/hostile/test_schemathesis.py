@@ -14,7 +14,7 @@ import pytest
 from tests.faults.report import record
 from tests.hostile.fuzzing import fuzz
 from tests.hostile.raw import exchange, request
-from tests.hostile.tenants import Tenants, developer
+from tests.hostile.tenants import Tenants, two_tenants
 
 
 async def fuzzed(tmp_path: Path, cases: int, examples: int, tenants: Tenants) -> None:
@@ -33,10 +33,10 @@ async def fuzzed(tmp_path: Path, cases: int, examples: int, tenants: Tenants) ->
 
 @pytest.mark.timeout(400)
 async def test_every_operation_is_as_it_is_described(tmp_path: Path) -> None:
-    await fuzzed(tmp_path, cases=1, examples=25, tenants=developer)
+    await fuzzed(tmp_path, cases=1, examples=12, tenants=two_tenants)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 async def test_every_operation_is_as_it_is_described_at_length(tmp_path: Path) -> None:
-    await fuzzed(tmp_path, cases=int(os.environ.get("SCHEMATHESIS_CASES", "10000")), examples=60, tenants=developer)
+    await fuzzed(tmp_path, cases=int(os.environ.get("SCHEMATHESIS_CASES", "10000")), examples=40, tenants=two_tenants)
