@@ -7,6 +7,7 @@ import asyncio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LIFETIME_S = 0.1
+STREAMS = (b"text/event-stream", b"application/x-ndjson")
 
 
 class Brief:
@@ -19,7 +20,8 @@ class Brief:
         streaming = asyncio.Event()
 
         async def watched(message: Message) -> None:
-            if (b"content-type", b"text/event-stream; charset=utf-8") in message.get("headers", []):
+            kinds = [value for name, value in message.get("headers", []) if name == b"content-type"]
+            if kinds and kinds[0].startswith(STREAMS):
                 streaming.set()
             await send(message)
 

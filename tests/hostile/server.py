@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +61,13 @@ class World:
 @asynccontextmanager
 async def serving(tmp_path: Path, *, brief: bool = False, **settings: object) -> AsyncIterator[World]:
     """``brief``: event streams end by themselves (``Brief``)."""
+    async with listening(tmp_path, brief=brief, **settings) as url:
+        yield await world(url)
+
+
+@asynccontextmanager
+async def listening(tmp_path: Path, *, brief: bool = False, **settings: object) -> AsyncIterator[str]:
+    """The same without the runs; gives the address."""
     script = tmp_path / "script.toml"
     script.write_text(SCRIPT)
     chosen = Settings(model="scripted", script=script, data_dir=tmp_path, log="memory:", **settings)  # type: ignore[arg-type]
@@ -70,7 +77,7 @@ async def serving(tmp_path: Path, *, brief: bool = False, **settings: object) ->
         listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         answering = asyncio.create_task(server.serve(sockets=[listener]))
         try:
-            yield await world(f"http://127.0.0.1:{listener.getsockname()[1]}")
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = server.force_exit = True
             await answering
@@ -82,9 +89,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def world(url: str) -> World:
-    """Makes the runs over HTTP."""
-    async with httpx2.AsyncClient(base_url=url, timeout=60) as client:
+async def world(url: str, headers: Mapping[str, str] | None = None) -> World:
+    """Makes the runs over HTTP; ``headers`` say who asks."""
+    async with httpx2.AsyncClient(base_url=url, timeout=60, headers=headers) as client:
         ended = (await client.post("/v1/runs", json={"input": "Why?"})).json()
         waiting = (await client.post("/v1/runs", json={"input": "Why?", "approve_plan": True})).json()
         async with asyncio.timeout(60):

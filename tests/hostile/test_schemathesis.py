@@ -14,32 +14,29 @@ import pytest
 from tests.faults.report import record
 from tests.hostile.fuzzing import fuzz
 from tests.hostile.raw import exchange, request
-from tests.hostile.server import serving
-
-PRINCIPALS: dict[str, tuple[str, ...]] = {"the developer": ()}
-"""Who asks -> the headers that say so. With keys: one for each of two tenants, against the same server."""
+from tests.hostile.tenants import Tenants, two_tenants
 
 
-async def fuzzed(tmp_path: Path, cases: int, examples: int) -> None:
-    """Rounds as every principal until there were so many cases; the first failure ends it."""
+async def fuzzed(tmp_path: Path, cases: int, examples: int, tenants: Tenants) -> None:
+    """Rounds until there were so many cases, in each as every tenant against the same server; the first failure ends it."""
     seed = int(os.environ.get("SEED", random.randrange(1 << 30)))
     done = 0
     while done < cases:
-        for name, headers in PRINCIPALS.items():
-            async with serving(tmp_path, brief=True) as world:
+        async with tenants(tmp_path) as worlds:
+            for name, (world, headers) in worlds.items():
                 report = await fuzz(world, tmp_path, examples=examples, seed=seed + done, headers=headers)
                 assert not report.failed and report.cases, f"as {name}, SEED={seed + done}\n{report.words[-20_000:]}"
                 assert (await exchange(world.port, request("GET", "/readyz"))).status == 200
-            done += report.cases
+                done += report.cases
     record(promise="P15", what="schemathesis: all operations, phases and checks", n=done, violations=0, seed=seed)
 
 
 @pytest.mark.timeout(400)
 async def test_every_operation_is_as_it_is_described(tmp_path: Path) -> None:
-    await fuzzed(tmp_path, cases=1, examples=25)
+    await fuzzed(tmp_path, cases=1, examples=12, tenants=two_tenants)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 async def test_every_operation_is_as_it_is_described_at_length(tmp_path: Path) -> None:
-    await fuzzed(tmp_path, cases=int(os.environ.get("SCHEMATHESIS_CASES", "10000")), examples=60)
+    await fuzzed(tmp_path, cases=int(os.environ.get("SCHEMATHESIS_CASES", "10000")), examples=40, tenants=two_tenants)
