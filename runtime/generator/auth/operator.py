@@ -21,7 +21,10 @@ from runtime.log.credentials import RandomBytes, new_secret, presented
 KEY_ID: Final = "operator"
 FILE: Final = "operator.json"
 
-OPERATOR: Final = Principal("operator", "operator", frozenset({"admin", "runs:read"}), credential=KEY_ID, operator=True)
+NOBODY: Final = "*"
+"""A tenant's name that no tenant can have: the operator has no runs, and sees nobody's."""
+
+OPERATOR: Final = Principal(NOBODY, "operator", frozenset({"admin", "runs:read"}), credential=KEY_ID, operator=True)
 
 
 class Operator(NamedTuple):

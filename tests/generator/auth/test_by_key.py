@@ -16,6 +16,7 @@ from runtime.generator.principal import Principal
 from runtime.generator.problems import Refusal
 from runtime.log.credentials import Key, new_key
 from runtime.log.memory_keys import MemoryKeys
+from runtime.tenancy import TENANT
 
 
 class CountingKeys(MemoryKeys):
@@ -140,6 +141,7 @@ async def test_operators_key_is_in_a_file_that_only_its_owner_reads(
     authenticate = KeyAuthenticator(keys, clock, OperatorKey(tmp_path))
     principal = await authenticate(headers(f"Bearer {found.key}"))
     assert (principal.operator, principal.scopes) == (True, frozenset({"admin", "runs:read"}))
+    assert not TENANT.match(principal.tenant_id), "no tenant's name is the operator's, or it would read that one's runs"
     await refused(authenticate, f"Bearer hr_operator.{'A' * 43}")
 
 
