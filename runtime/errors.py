@@ -61,13 +61,16 @@ class HeadraceError(Exception):
 
 
 def by_code(code: str) -> type[HeadraceError] | None:
-    """The class in this tree whose ``code`` that is; None for the reasons that have no class of their own."""
+    """The class in this tree whose ``code`` that is; None for the reasons that have no class of their own.
+
+    Classes of other modules are not looked at: what a code means does not depend on what else has been imported.
+    """
     pending: list[type[HeadraceError]] = [HeadraceError]
     while pending:
         kind = pending.pop()
         if kind.code == code:
             return kind
-        pending += kind.__subclasses__()
+        pending += (below for below in kind.__subclasses__() if below.__module__ == __name__)
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import pickle
 import re
@@ -89,3 +90,9 @@ def test_a_cause_is_no_part_of_the_message_but_stays_attached_here() -> None:
         fails()
     assert "secret" not in caught.value.message
     assert isinstance(caught.value.__cause__, ValueError)
+
+
+def test_what_a_code_means_does_not_depend_on_what_has_been_imported() -> None:
+    """The client's errors stand in the same tree, and one of them has the code of a model that declines."""
+    assert importlib.import_module("runtime.client.errors").Refused.code == errors.ModelRefused.code
+    assert errors.by_code("refused") is errors.ModelRefused
