@@ -1,4 +1,4 @@
-"""The HTTP application: the table of operations, and the dispatch that turns every failure into a problem.
+"""The HTTP application: all rooms' operations together, and the dispatch that turns every failure into a problem.
 
 Out: a Starlette app that any ASGI server can run; it knows the rest of the system only as a ``Door``.
 """
@@ -11,11 +11,10 @@ import orjson
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from runtime import __version__
 from runtime.clock import Clock
 from runtime.config import Settings
 from runtime.errors import ConfigurationError, StoreUnavailable
@@ -23,35 +22,24 @@ from runtime.generator import page
 from runtime.generator.accept import JSON, NDJSON, SSE, choose
 from runtime.generator.auth.audit import AuditLog
 from runtime.generator.auth.gate import Gate
-from runtime.generator.contract import (
-    CancelAccepted,
-    ConversationList,
-    ConversationView,
-    EventPage,
-    Healthy,
-    InputAccepted,
-    Readiness,
-    RunAcceptedBody,
-    RunList,
-    RunSnapshot,
-)
-from runtime.generator.conversations import MAX_CONVERSATIONS, MAX_RUNS, ConversationRoutes
+from runtime.generator.conversations import ConversationRoutes
 from runtime.generator.cors import Cors
 from runtime.generator.directory import Directories, DirectoryRoutes, FoundTools, nothing_found, nothing_listed
 from runtime.generator.door import Door
 from runtime.generator.edge import Edge, RequestIds, request_id_of
 from runtime.generator.keys import KeyRoutes
-from runtime.generator.operations import Answer, Operation, Parameter, by_path, openapi
+from runtime.generator.operations import Operation, by_path, openapi
 from runtime.generator.principal import Authenticator, Development
-from runtime.generator.problems import STORE_RETRY_S, Refusal, answer, retry_after
+from runtime.generator.problems import Refusal, answer
 from runtime.generator.protocols.ag_ui.routes import AgUiRoutes
 from runtime.generator.protocols.ai_sdk.operations import chat_operations
 from runtime.generator.protocols.ai_sdk.routes import ChatRoutes
 from runtime.generator.query import require_known
-from runtime.generator.requests import CreateRun, PersonInput, ResumeRun
-from runtime.generator.runs import MAX_LIST, MAX_PAGE, RunRoutes, Team
+from runtime.generator.runs import RunRoutes, Team
 from runtime.generator.statistics import StatisticsRoutes
 from runtime.generator.stream import EventStream, OpenStreams
+from runtime.generator.system import System, document_operations, system_operations
+from runtime.generator.tables import LAST_EVENT_ID, conversation_operations, run_operations
 from runtime.generator.tenure import Tenures
 from runtime.ids import IdSource
 from runtime.log.credentials import Credentials
@@ -59,20 +47,6 @@ from runtime.log.memory_keys import MemoryKeys
 from runtime.telemetry import logger
 
 _log = logger("generator.app")
-
-_CONVERSATION_ID = Parameter(
-    "conversation_id", "path", "The conversation.", {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}
-)
-_RUN_ID = Parameter("run_id", "path", "The run.", {"type": "string", "format": "uuid"})
-_KEY = Parameter(
-    "Idempotency-Key",
-    "header",
-    "The same key with the same body names the same run.",
-    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[ -~]+$"},
-)
-_CURSOR_SCHEMA = {"type": "string", "pattern": r"^((0|[1-9][0-9]{0,14})(\.(0|[1-9][0-9]{0,8}))?)?$"}
-_AFTER = Parameter("after", "query", "The id of the last event seen.", _CURSOR_SCHEMA)
-_LAST_EVENT_ID = Parameter("Last-Event-ID", "header", "The same as after, and wins over it.", _CURSOR_SCHEMA)
 
 
 def build_app(
@@ -103,14 +77,14 @@ def build_app(
     runs = RunRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
     listing = DirectoryRoutes(directory, found_tools).operations()
     statistics = StatisticsRoutes(door, clock, directory, found_tools).operations()
-    conversations = _conversation_operations(ConversationRoutes(door))
-    system = _system_operations(_System(door, settings, built))
+    conversations = conversation_operations(ConversationRoutes(door))
+    system = system_operations(System(door, settings, built))
     kept = credentials or MemoryKeys()
     keys = KeyRoutes(kept, clock, max_body_bytes=settings.max_body_bytes).operations()
     ag_ui = AgUiRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
     chats = ChatRoutes(door, settings, clock=clock, new_id=new_id, streams=streams, team=team, directory=directory)
     operations = (
-        *_run_operations(runs),
+        *run_operations(runs),
         *conversations,
         *listing,
         *statistics,
@@ -119,9 +93,9 @@ def build_app(
         *keys,
         *system,
     )
-    listed = (*operations, *_document_operations(b""))
+    listed = (*operations, *document_operations(b""))
     document = orjson.dumps(openapi(listed, anyone=settings.auth == "none"))
-    operations = (*operations, *_document_operations(document))
+    operations = (*operations, *document_operations(document))
     app = Starlette(
         routes=[
             *(Route(path, Resource(methods, gate)) for path, methods in by_path(operations).items()),
@@ -182,7 +156,7 @@ class Resource:
 
 def _resumes(request: Request, operation: Operation) -> bool:
     """Whether a stream is asked for again whose reader knows what ``retry:`` means."""
-    resumable = any(parameter.name == _LAST_EVENT_ID.name for parameter in operation.parameters)
+    resumable = any(parameter.name == LAST_EVENT_ID.name for parameter in operation.parameters)
     return resumable and choose(request.headers.getlist("accept"), (SSE, JSON, NDJSON)) == SSE
 
 
@@ -193,202 +167,6 @@ def _development(settings: Settings) -> Authenticator:
     return Development(frozenset(settings.viewer_roles))
 
 
-class _System:
-    """The handlers that are not about runs."""
-
-    def __init__(self, door: Door, settings: Settings, built: page.Page | None) -> None:
-        self._door = door
-        self._open = settings.auth == "none"
-        self._page = built
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        self._url = f"http://{host}:{settings.port}"
-
-    async def index(self, request: Request) -> ASGIApp:
-        if self._page is not None and page.wants_page(request):
-            return self._page.index()
-        return PlainTextResponse(INDEX.format(version=__version__, url=self._url), headers={"Vary": "Accept"})
-
-    async def healthy(self, request: Request) -> ASGIApp:
-        return Response(Healthy().model_dump_json(), media_type=JSON)
-
-    async def ready(self, request: Request) -> ASGIApp:
-        problems = await self._door.problems()
-        if not self._open:  # where everybody may ask, nobody is told where our database is
-            problems = dict.fromkeys(problems, "This does not work just now; the server's log says why.")
-        body = Readiness(status="not_ready" if problems else "ready", problems=problems)
-        if problems:
-            return Response(body.model_dump_json(), 503, retry_after(STORE_RETRY_S), media_type=JSON)
-        return Response(body.model_dump_json(), media_type=JSON)
-
-
-INDEX = """\
-Headrace {version}: streaming agents.
-
-Ask, and read the run live:
-  curl -N {url}/v1/runs -H 'Accept: text/event-stream' -H 'Content-Type: application/json' \\
-       -d '{{"input": "What do these documents say about recovery?"}}'
-
-Ask, and read later:
-  curl {url}/v1/runs -H 'Content-Type: application/json' -d '{{"input": "..."}}'
-  curl {url}/v1/runs/RUN_ID
-  curl -N {url}/v1/runs/RUN_ID/events -H 'Last-Event-ID: 17.1'
-  curl -X POST {url}/v1/runs/RUN_ID/cancel
-  curl -X POST {url}/v1/runs/RUN_ID/resume
-  curl {url}/v1/runs/RUN_ID/input -H 'Content-Type: application/json' \\
-       -d '{{"type": "message", "text": "Keep it short."}}'
-
-Ask on, in the same conversation: add "conversation_id", which every run tells.
-  curl {url}/v1/conversations/CONVERSATION_ID
-  curl -X DELETE {url}/v1/conversations/CONVERSATION_ID
-
-All runs: {url}/v1/runs   All conversations: {url}/v1/conversations   Agents: {url}/v1/agents   Tools: {url}/v1/tools
-How it goes: {url}/v1/statistics
-The whole API: {url}/openapi.json   Ready? {url}/readyz
-"""
-
-
-def _run_operations(runs: RunRoutes) -> tuple[Operation, ...]:
-    list_limit = Parameter("limit", "query", "How many.", {"type": "integer", "minimum": 1, "maximum": MAX_LIST})
-    page_limit = Parameter("limit", "query", "Of a page.", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE})
-    stream = Answer(200, "The events, live.", {SSE: None}, ("Location", "X-Run-Id"))
-    accepted = Answer(202, "The run exists.", {JSON: RunAcceptedBody}, ("Location", "X-Run-Id"))
-    listed = Answer(200, "The newest runs first.", {JSON: RunList})
-    shown = Answer(200, "The state of the run.", {JSON: RunSnapshot})
-    events = Answer(200, "The events: live, or a page of them.", {SSE: None, JSON: EventPage, NDJSON: None})
-    read = Answer(204, "The run is finished, and read to its end.", {})
-    resumed = Answer(201, "The new run exists.", {JSON: RunAcceptedBody}, ("Location", "X-Run-Id"))
-    said = Answer(202, "It is recorded.", {JSON: InputAccepted})
-    cancelled = Answer(202, "The request is recorded; what was completed stays.", {JSON: CancelAccepted})
-    path = "/v1/runs/{run_id}"
-    creation = (406, 408, 409, 413, 415, 422, 429, 503)
-    return (
-        Operation(
-            "POST",
-            "/v1/runs",
-            "createRun",
-            "Ask something",
-            "runs:write",
-            runs.create,
-            (stream, accepted),
-            creation,
-            (_KEY,),
-            CreateRun,
-        ),
-        Operation(
-            "GET", "/v1/runs", "listRuns", "The newest runs", "runs:read", runs.list, (listed,), (503,), (list_limit,)
-        ),
-        Operation(
-            "GET", path, "getRun", "A snapshot of a run", "runs:read", runs.show, (shown,), (404, 503), (_RUN_ID,)
-        ),
-        Operation(
-            "GET",
-            path + "/events",
-            "getEvents",
-            "Follow a run, or page through it",
-            "runs:read",
-            runs.events,
-            (events, read),
-            (404, 406, 409, 429, 503),
-            (_RUN_ID, _AFTER, _LAST_EVENT_ID, page_limit),
-        ),
-        Operation(
-            "POST",
-            path + "/cancel",
-            "cancelRun",
-            "End a run",
-            "runs:cancel",
-            runs.cancel,
-            (cancelled,),
-            (404, 409, 503),
-            (_RUN_ID,),
-        ),
-        Operation(
-            "POST",
-            path + "/input",
-            "sayToRun",
-            "Approve, answer, steer, or end one step",
-            "runs:write",
-            runs.say,
-            (said,),
-            (404, 408, 409, 413, 415, 422, 503),
-            (_RUN_ID, _KEY),
-            PersonInput,
-        ),
-        Operation(
-            "POST",
-            path + "/resume",
-            "resumeRun",
-            "Go on from an ended run, in a new one",
-            "runs:write",
-            runs.resume,
-            (stream, resumed),
-            (*creation, 404),
-            (_RUN_ID, _KEY),
-            ResumeRun,
-            body_required=False,
-        ),
-    )
-
-
-def _conversation_operations(conversations: ConversationRoutes) -> tuple[Operation, ...]:
-    def page(most: int, before: dict[str, object]) -> tuple[Parameter, Parameter]:
-        limit = Parameter("limit", "query", "Of a page.", {"type": "integer", "minimum": 1, "maximum": most})
-        return limit, Parameter("before", "query", "next_before of the page before.", before)
-
-    place: dict[str, object] = {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"}
-    listed = Answer(200, "Those with the newest runs first.", {JSON: ConversationList})
-    shown = Answer(200, "The conversation.", {JSON: ConversationView})
-    deleted = Answer(204, "Its runs are gone, with all their text.", {})
-    path, named = "/v1/conversations/{conversation_id}", (_CONVERSATION_ID,)
-    return (
-        Operation(
-            "GET",
-            "/v1/conversations",
-            "listConversations",
-            "The newest conversations",
-            "runs:read",
-            conversations.list,
-            (listed,),
-            (503,),
-            page(MAX_CONVERSATIONS, place),
-        ),
-        Operation(
-            "GET",
-            path,
-            "getConversation",
-            "A conversation with its runs",
-            "runs:read",
-            conversations.show,
-            (shown,),
-            (404, 503),
-            (*named, *page(MAX_RUNS, {"type": "string", "format": "uuid"})),
-        ),
-        Operation(
-            "DELETE",
-            path,
-            "deleteConversation",
-            "Delete a conversation with all its runs",
-            "runs:write",
-            conversations.delete,
-            (deleted,),
-            (404, 409, 503),
-            named,
-        ),
-    )
-
-
-def _system_operations(system: _System) -> tuple[Operation, ...]:
-    text = Answer(200, "How to begin; the page, for those who take HTML.", {page.TEXT: None, page.HTML: None})
-    alive = Answer(200, "The process answers.", {JSON: Healthy})
-    ready = Answer(200, "Runs can be accepted.", {JSON: Readiness})
-    not_ready = Answer(503, "Something is missing.", {JSON: Readiness}, ("Retry-After",))
-    return (
-        Operation("GET", "/", "index", "How to begin", "public", system.index, (text,)),
-        Operation("GET", "/healthz", "healthz", "Liveness", "public", system.healthy, (alive,)),
-        Operation("GET", "/readyz", "readyz", "Readiness", "public", system.ready, (ready, not_ready)),
-    )
-
-
 def _assets(built: page.Page | None, gate: Gate) -> tuple[Mount, ...]:
     """The files of the page; they are no part of the API, so the table does not have them."""
     if built is None:
@@ -396,16 +174,6 @@ def _assets(built: page.Page | None, gate: Gate) -> tuple[Mount, ...]:
     served = Operation("GET", "/{name}", "asset", "A file of the page", "public", built.asset, ())
     files = Router([Route("/{name}", Resource({"GET": served}, gate))], redirect_slashes=False)
     return (Mount("/assets", files),)
-
-
-def _document_operations(document: bytes) -> tuple[Operation, ...]:
-    """The description of the API, which describes itself too."""
-
-    async def handler(request: Request) -> ASGIApp:
-        return Response(document, media_type=JSON)
-
-    described = Answer(200, "OpenAPI 3.1.", {JSON: None})
-    return (Operation("GET", "/openapi.json", "openapi", "This description", "public", handler, (described,)),)
 
 
 async def _answer(request: Request, error: Exception) -> Response:
