@@ -46,10 +46,15 @@ class Report:
     words: str
 
 
-async def fuzz(world: World, folder: Path, *, examples: int, seed: int, headers: tuple[str, ...] = ()) -> Report:
-    """All phases over all operations of the description; ``headers`` (``Name: value``) say who asks."""
+async def fuzz(
+    world: World, folder: Path, *, examples: int, seed: int, headers: tuple[str, ...] = (), whole: bool = True
+) -> Report:
+    """All phases over all operations of the description; ``headers`` (``Name: value``) say who asks.
+
+    Not ``whole``: without the coverage phase of the protocols' operations, whose bodies have thousands of corners.
+    """
     config = folder / "schemathesis.toml"
-    config.write_text(_config(world))
+    config.write_text(_config(world, whole))
     command = [str(Path(sys.executable).parent / "schemathesis"), "--config-file", str(config), "run"]
     options = {
         "--phases": "examples,coverage,fuzzing,stateful",
@@ -81,7 +86,7 @@ async def fuzz(world: World, folder: Path, *, examples: int, seed: int, headers:
     return Report(int(generated[1].replace(",", "")) if generated else 0, process.returncode != 0, words)
 
 
-def _config(world: World) -> str:
+def _config(world: World, whole: bool) -> str:
     """Ids that are there, for two of three requests: else most would be asked about nothing."""
     return f"""
 [dictionaries.runs]
@@ -95,4 +100,7 @@ values = ["{world.conversation}", "{world.busy}"]
 expected-statuses = {REJECTED}
 [checks.positive_data_acceptance]
 expected-statuses = {ACCEPTED}
+[[operations]]
+include-path-regex = "^/v1/(ag-ui|ai-sdk)"
+phases.coverage.enabled = {str(whole).lower()}
 """

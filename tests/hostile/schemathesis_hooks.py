@@ -19,9 +19,15 @@ SEMANTIC = re.compile(
 1.0 is an integer."""
 
 
+PROTOCOLS = ("/v1/ag-ui", "/v1/ai-sdk")
+"""Their bodies are described as the protocols' own packages do, which say less than we require."""
+
+
 @schemathesis.check
 def valid_data_acceptance(ctx: Any, response: Any, case: Any) -> bool | None:
     """``positive_data_acceptance``, but for what the schema cannot say."""
+    if response.status_code == 422 and case.operation.path.startswith(PROTOCOLS):
+        return None
     if response.status_code in (400, 422) and SEMANTIC.search(response.text):
         return None
     return positive_data_acceptance(ctx, response, case)  # type: ignore[no-any-return]
