@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.hostile.raw import Reply, exchange, parsed, request
 
 IDLE, HALF_OPEN = 200, 2000
 P99_RATIO = 1.2
-NOISE_S = 0.005
+NOISE_S = 0.002
 """Two measurements of the same thing differ by so much on two shared cores; the ratio is taken of what is above it."""
 LEAST_ROUNDS, ROUNDS, REQUESTS = 3, 12, 300
+
+ROOT = Path(__file__).parents[2]
 
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: " + b"a" * 200
 BODY = b"POST /v1/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n"
@@ -53,38 +57,21 @@ async def trickled(port: int, first: bytes, drip: bytes, every_s: float, *, long
 
 
 @asynccontextmanager
-async def lingering(port: int, idle: int, half_open: int) -> AsyncIterator[Callable[[], int]]:
-    """So many connections that send nothing, and so many that sent half a head; replaced when the server ends them.
-
-    Gives how many are open.
-    """
-    _allow_files(3 * (idle + half_open))
-    opened: set[asyncio.StreamWriter] = set()
-
-    async def one(first: bytes) -> None:
-        while True:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            opened.add(writer)
-            try:
-                writer.write(first)
-                await reader.read()
-            except ConnectionError:
-                pass
-            finally:
-                opened.discard(writer)
-                writer.close()
-
-    tasks = [asyncio.create_task(one(b"" if n < idle else HEAD)) for n in range(idle + half_open)]
+async def lingering(port: int, idle: int, half_open: int) -> AsyncIterator[None]:
+    """So many connections that send nothing, and so many that sent half a head, while the context lasts (``lingerers``)."""
+    allow_files(2 * (idle + half_open))
+    command = (sys.executable, "-m", "tests.hostile.lingerers", str(port), str(idle), str(half_open))
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdin=pipe, stdout=pipe)
+    assert process.stdin is not None and process.stdout is not None
     try:
         async with asyncio.timeout(60):
-            while len(opened) < idle + half_open:
-                await asyncio.sleep(0.05)
-        await asyncio.sleep(1)
-        yield lambda: len(opened)
+            assert await process.stdout.readline() == b"ready\n"
+        await asyncio.sleep(0.5)
+        yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        process.stdin.close()
+        await process.wait()
 
 
 async def p99(port: int) -> float:
@@ -110,7 +97,8 @@ async def compared(measure: Callable[[], Awaitable[float]], beside: Callable[[],
     return alone, crowded
 
 
-def _allow_files(count: int) -> None:
+def allow_files(count: int) -> None:
+    """For a server in this process."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < count + 200:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, count + 200), hard))
