@@ -163,7 +163,7 @@ export function Errors({ report }: { report: Report }) {
         { head: "Code", cell: (error) => <code>{error.code}</code> },
         { head: "Where", cell: (error) => error.where },
         { head: "Times", number: true, cell: (error) => error.count, bar: (error) => error.count },
-        { head: "Newest", cell: (error) => <a href={href({ view: "run", run: error.last_run_id })} className="nowrap" aria-label="Its newest run">open</a> },
+        { head: "Newest", cell: (error) => <a href={href({ view: "run", run: error.last_run_id })} className="nowrap" aria-label="Open its newest run">open</a> },
       ]}
     />
   );
