@@ -57,7 +57,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(binary: str, tmp_path_factory: pytest.TempPathFactory, documents: Path) -> Iterator[Server]:
     """One that plays ``script.toml``; it starts only where there is a browser to look at it."""
     data = tmp_path_factory.mktemp("page")
