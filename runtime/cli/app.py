@@ -294,6 +294,9 @@ def runs(
 def stats(
     url: Url = None,
     hours: Annotated[int, typer.Option(min=1, max=168, help="How far to look back.")] = 24,
+    data: Annotated[
+        Path | None, typer.Option(help="Data directory of a running server: ask it as its operator, of all tenants.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show how the runs went: outcomes, durations, recovery, errors, tools, tokens and cost."""
@@ -304,7 +307,7 @@ def stats(
     from runtime.cli.system import DEFAULT_URL
 
     with outcome.told():
-        raise outcome.Leave(asyncio.run(command.stats(url=url or DEFAULT_URL, hours=hours, json=json)))
+        raise outcome.Leave(asyncio.run(command.stats(url=url or DEFAULT_URL, hours=hours, data=data, json=json)))
 
 
 @conversations_app.callback()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -13,6 +14,8 @@ from rich.text import Text
 from runtime.cli.screens import stdout_line
 from runtime.cli.terminal import counted, one_line, seconds
 from runtime.client import HeadraceClient
+from runtime.errors import ConfigurationError
+from runtime.generator.auth import operator
 
 Row = dict[str, Any]
 """A part of the server's JSON; Any: as it came."""
@@ -21,9 +24,15 @@ WIDTH = 48
 """Cells of a name; the JSON has all of it."""
 
 
-async def stats(*, url: str, hours: int, json: bool) -> int:
-    """Print the report. Raises HeadraceError."""
-    async with HeadraceClient(url) as client:
+async def stats(*, url: str, hours: int, data: Path | None, json: bool) -> int:
+    """Print the report; with ``data`` that of the server over this directory, as its operator. Raises HeadraceError."""
+    key = None
+    if data is not None:
+        running = operator.read(data)
+        if running is None:
+            raise ConfigurationError(f"no server runs over {str(data)!r}")
+        url, key = running
+    async with HeadraceClient(url, api_key=key) as client:
         report = await client.statistics(hours=hours)
     if json:
         stdout_line(orjson.dumps(report).decode())

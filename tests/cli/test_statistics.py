@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from runtime.cli.app import app
+from runtime.generator.auth import operator
 from runtime.statistics import DayCost, Report, RunFacts, RunUnderWay, Seen, Window, assemble
 from runtime.statistics.facts import CallFacts, PlanningFacts, StageFacts, ToolFacts
 from tests.client.raw_server import RUN_ID, RawServer
@@ -115,3 +117,18 @@ def test_stats_of_a_server_without_runs_has_no_empty_tables(serve_raw: Serve) ->
 @pytest.mark.parametrize("hours", ["0", "169", "x"])
 def test_stats_refuses_hours_that_are_none(hours: str) -> None:
     assert runner.invoke(app, ["stats", "--hours", hours]).exit_code == 2
+
+
+def test_operator_of_a_server_is_shown_all_tenants(serve_raw: Serve, tmp_path: Path) -> None:
+    server = served(serve_raw, report())
+    operator.write(tmp_path, server.url, lambda size: b"s" * size)
+    shown = runner.invoke(app, ["stats", "--data", str(tmp_path)])
+    assert shown.exit_code == 0, shown.output
+    assert "all tenants" in shown.output
+    assert server.credentials[-1].startswith("Bearer hr_operator.")
+
+
+def test_there_is_no_operator_where_no_server_runs(tmp_path: Path) -> None:
+    shown = runner.invoke(app, ["stats", "--data", str(tmp_path)])
+    assert shown.exit_code == 2
+    assert "no server runs over" in shown.output

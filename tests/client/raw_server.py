@@ -73,6 +73,7 @@ class RawServer:
     posts: list[dict[str, object]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    credentials: list[str] = field(default_factory=list)
     resumed_at: list[str] = field(default_factory=list)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     url: str = ""
@@ -85,6 +86,7 @@ class RawServer:
         task.add_done_callback(self.handlers.discard)
         try:
             method, target, headers, body = await _request(reader)
+            self.credentials.append(headers.get("authorization", ""))
             await self._answer(writer, method, target, headers, body)
             await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
