@@ -12,7 +12,6 @@ from ag_ui.core import types as agt
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from runtime import failpoints
 from runtime.clock import Clock
 from runtime.config import Settings
 from runtime.errors import Conflict, NotFound
@@ -76,7 +75,6 @@ class AgUiRoutes:
             run, after = await self._answered(body, principal_of(request))
         else:
             run, after = await self._asked(body, tenant_id), 0
-        failpoints.hit("accept.replying")
         reader = Reader(
             thread_id=body.thread_id,
             versioned=body.protocol_version is not None,
