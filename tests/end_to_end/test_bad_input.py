@@ -67,6 +67,12 @@ async def test_slow_senders_are_ended_at_the_shipped_times(system: Served) -> No
     assert silent.result().closed and silent.result().status == 0
 
 
+async def test_healthy_requests_are_answered_beside_idle_and_half_open_connections(system: Served) -> None:
+    async with lingering(system.port, IDLE, HALF_OPEN):
+        await p99(system.port)  # each is answered 200
+
+
+@pytest.mark.slow  # a ratio of times is for a machine that does nothing else
 async def test_healthy_requests_do_not_notice_idle_and_half_open_connections(system: Served) -> None:
     alone, beside = await compared(lambda: p99(system.port), lambda: lingering(system.port, IDLE, HALF_OPEN))
     floor = f"p99 {1e3 * beside:.1f} ms beside {1e3 * alone:.1f} ms alone"

@@ -66,6 +66,12 @@ def sent_then_read(port: int, raw: bytes) -> Reply:
         return parsed(b"".join(iter(lambda: connection.recv(65536), b"")))
 
 
+async def test_healthy_requests_are_answered_beside_idle_and_half_open_connections(server: World) -> None:
+    async with lingering(server.port, IDLE, HALF_OPEN):
+        await p99(server.port)  # each is answered 200
+
+
+@pytest.mark.slow  # a ratio of times is for a machine that does nothing else
 @pytest.mark.timeout(300)
 async def test_healthy_requests_do_not_notice_idle_and_half_open_connections(server: World) -> None:
     alone, beside = await compared(lambda: p99(server.port), lambda: lingering(server.port, IDLE, HALF_OPEN))
