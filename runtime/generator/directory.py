@@ -48,6 +48,11 @@ async def nothing_found() -> tuple[ToolEntry, ...]:
     return ()
 
 
+async def seen_by(request: Request, directory: Directories) -> Directory:
+    """The directory as whoever makes ``request`` may see it."""
+    return await asyncio.to_thread(directory, principal_of(request).roles)
+
+
 class DirectoryRoutes:
     """What can be asked about agents and tools."""
 
@@ -57,16 +62,13 @@ class DirectoryRoutes:
 
     async def agents(self, request: Request) -> ASGIApp:
         """``GET /v1/agents``."""
-        return _json((await self._seen(request)).agents)
+        return _json((await seen_by(request, self._directory)).agents)
 
     async def tools(self, request: Request) -> ASGIApp:
         """``GET /v1/tools``: those of this process, then those that agents have found."""
-        listed = (await self._seen(request)).tools.tools
+        listed = (await seen_by(request, self._directory)).tools.tools
         known = {tool.name for tool in listed}
         return _json(ToolList(tools=[*listed, *(tool for tool in await self._found() if tool.name not in known)]))
-
-    async def _seen(self, request: Request) -> Directory:
-        return await asyncio.to_thread(self._directory, principal_of(request).roles)
 
     def operations(self) -> tuple[Operation, ...]:
         agents = Answer(200, "All agents.", {JSON: AgentList})

@@ -22,7 +22,7 @@ from runtime.generator.admission import idempotency_key
 from runtime.generator.asking import ask, require_room, tell, wanted
 from runtime.generator.body import parse_json, read_body, validate
 from runtime.generator.contract import CancelAccepted, InputAccepted, RunAcceptedBody, RunList, RunSummary
-from runtime.generator.directory import Directories, nothing_listed
+from runtime.generator.directory import Directories, nothing_listed, seen_by
 from runtime.generator.door import Door
 from runtime.generator.ndjson import Lines
 from runtime.generator.principal import principal_of
@@ -217,7 +217,7 @@ class RunRoutes:
 
     async def _viewed(self, request: Request) -> View:
         """What whoever asks is shown."""
-        return (await asyncio.to_thread(self._directory, principal_of(request).roles)).view
+        return (await seen_by(request, self._directory)).view
 
     async def _stream(
         self,

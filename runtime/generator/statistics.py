@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from runtime.clock import Clock
 from runtime.generator.accept import JSON
-from runtime.generator.directory import Directories, FoundTools
+from runtime.generator.directory import Directories, FoundTools, seen_by
 from runtime.generator.door import Door
 from runtime.generator.facts import KnownFacts
 from runtime.generator.operations import Answer, Operation, Parameter
@@ -53,7 +53,7 @@ class StatisticsRoutes:
         """``GET /v1/statistics``: of the own tenant; of all to the operator."""
         hours = hours_of(request, default=DEFAULT_HOURS, most=MAX_HOURS)
         principal = principal_of(request)
-        listed = (await asyncio.to_thread(self._directory, principal.roles)).tools.tools
+        listed = (await seen_by(request, self._directory)).tools.tools
         shown = frozenset(tool.name for tool in (*listed, *await self._found()))
         async with self._one_at_a_time:
             return as_json(await self._report(principal, hours, shown))

@@ -18,7 +18,7 @@ from runtime.errors import Conflict, NotFound
 from runtime.generator.accept import JSON, SSE
 from runtime.generator.asking import ask, require_room, tell, wanted
 from runtime.generator.body import parse_json, read_body
-from runtime.generator.directory import Directories
+from runtime.generator.directory import Directories, seen_by
 from runtime.generator.door import Door
 from runtime.generator.operations import Answer, Operation, Parameter
 from runtime.generator.principal import Principal, principal_of
@@ -225,7 +225,7 @@ class AgUiRoutes:
     async def _stream(
         self, request: Request, run_ids: Sequence[str], thread: Thread, headers: dict[str, str] | None = None
     ) -> EventStream:
-        view = (await asyncio.to_thread(self._directory, principal_of(request).roles)).view
+        view = (await seen_by(request, self._directory)).view
         follow = functools.partial(self._follow, run_ids)
         return EventStream(follow, streams=self._streams, headers=headers, framing=AgUi(thread, view))
 

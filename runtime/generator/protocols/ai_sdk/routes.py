@@ -19,7 +19,7 @@ from runtime.generator.accept import SSE
 from runtime.generator.asking import ask, require_room, wanted
 from runtime.generator.body import parse_json, read_body, validate
 from runtime.generator.contract import Body, CancelAccepted, FieldError
-from runtime.generator.directory import Directories
+from runtime.generator.directory import Directories, seen_by
 from runtime.generator.door import Door
 from runtime.generator.principal import Principal, principal_of
 from runtime.generator.problems import Refusal
@@ -173,7 +173,7 @@ class ChatRoutes:
         return runs[0] if runs else None
 
     async def _view(self, request: Request) -> View:
-        return (await asyncio.to_thread(self._directory, principal_of(request).roles)).view
+        return (await seen_by(request, self._directory)).view
 
     async def _stream(self, request: Request, run: Run, after: int = 0) -> EventStream:
         follow = functools.partial(self._door.follow, run.run_id, after=0, idle_s=self._settings.heartbeat_s)
