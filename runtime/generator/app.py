@@ -20,6 +20,7 @@ from runtime.config import Settings
 from runtime.errors import ConfigurationError, StoreUnavailable
 from runtime.generator import page
 from runtime.generator.accept import JSON, NDJSON, SSE, choose
+from runtime.generator.asking import Team
 from runtime.generator.auth.audit import AuditLog
 from runtime.generator.auth.gate import Gate
 from runtime.generator.conversations import ConversationRoutes
@@ -35,7 +36,7 @@ from runtime.generator.protocols.ag_ui.routes import AgUiRoutes
 from runtime.generator.protocols.ai_sdk.operations import chat_operations
 from runtime.generator.protocols.ai_sdk.routes import ChatRoutes
 from runtime.generator.query import require_known
-from runtime.generator.runs import RunRoutes, Team
+from runtime.generator.runs import RunRoutes
 from runtime.generator.statistics import StatisticsRoutes
 from runtime.generator.stream import EventStream, OpenStreams
 from runtime.generator.system import System, document_operations, system_operations

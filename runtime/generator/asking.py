@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final
 
@@ -18,6 +18,7 @@ from runtime.events.history import History
 from runtime.generator.accept import choose
 from runtime.generator.admission import admit, documents_folder
 from runtime.generator.contract import OnDisconnect
+from runtime.generator.directory import Directories, nothing_listed
 from runtime.generator.door import Door
 from runtime.generator.following import FIRST, look_back
 from runtime.generator.problems import Refusal, retry_after
@@ -32,6 +33,32 @@ LOOK_BACKS: Final = 3
 """How often a conversation is looked at whose runs come and end in the meantime."""
 STREAM_RETRY_S: Final = 5.0
 """``Retry-After`` when too many streams are open; the same as ``sse.COME_BACK``."""
+
+Team = Callable[[], Collection[str]]
+"""Gives the names of the agents a plan may name; may import users' modules, so it is called off the event loop."""
+
+
+class Asking:
+    """What the rooms of all protocols in which runs are made and read have in common."""
+
+    def __init__(
+        self,
+        door: Door,
+        settings: Settings,
+        *,
+        clock: Clock,
+        new_id: IdSource,
+        streams: OpenStreams,
+        team: Team,
+        directory: Directories = nothing_listed,
+    ) -> None:
+        self._door = door
+        self._settings = settings
+        self._clock = clock
+        self._new_id = new_id
+        self._streams = streams
+        self._team = team
+        self._directory = directory
 
 
 async def ask(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 import orjson
 from starlette.requests import Request
@@ -12,18 +12,15 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from runtime import failpoints
-from runtime.clock import Clock
-from runtime.config import Settings
 from runtime.errors import Busy, Conflict, NotFound, StoreUnavailable
 from runtime.events.codec import UnknownEvent, public_json
 from runtime.events.envelope import Stored
 from runtime.generator.accept import JSON, NDJSON, SSE
 from runtime.generator.admission import idempotency_key
-from runtime.generator.asking import ask, require_room, tell, wanted
+from runtime.generator.asking import Asking, ask, require_room, tell, wanted
 from runtime.generator.body import parse_json, read_body, validate
 from runtime.generator.contract import CancelAccepted, InputAccepted, RunAcceptedBody, RunList, RunSummary
-from runtime.generator.directory import Directories, nothing_listed, seen_by
-from runtime.generator.door import Door
+from runtime.generator.directory import seen_by
 from runtime.generator.ndjson import Lines
 from runtime.generator.principal import principal_of
 from runtime.generator.query import limit_of
@@ -33,8 +30,8 @@ from runtime.generator.resume import fork
 from runtime.generator.say import name_of
 from runtime.generator.snapshot import links_of, read_state, snapshot_of
 from runtime.generator.sse import Cursor, check_cursor, cursor_of, read_cursor
-from runtime.generator.stream import EventStream, Framing, Native, OpenStreams
-from runtime.ids import IdSource, is_run_id
+from runtime.generator.stream import EventStream, Framing, Native
+from runtime.ids import is_run_id
 from runtime.log.log import TERMINAL_TYPES, Run
 from runtime.stream.view import View
 from runtime.telemetry import logger
@@ -44,33 +41,12 @@ MAX_PAGE = 1000
 MAX_LIST = 200
 """Runs in one list."""
 
-Team = Callable[[], Collection[str]]
-"""Gives the names of the agents a plan may name; may import users' modules, so it is called off the event loop."""
 
 _log = logger("generator.runs")
 
 
-class RunRoutes:
+class RunRoutes(Asking):
     """What can be asked about runs. Raises the errors of ``runtime.errors`` and ``Refusal``."""
-
-    def __init__(
-        self,
-        door: Door,
-        settings: Settings,
-        *,
-        clock: Clock,
-        new_id: IdSource,
-        streams: OpenStreams,
-        team: Team,
-        directory: Directories = nothing_listed,
-    ) -> None:
-        self._door = door
-        self._settings = settings
-        self._clock = clock
-        self._new_id = new_id
-        self._streams = streams
-        self._team = team
-        self._directory = directory
 
     async def create(self, request: Request) -> ASGIApp:
         """``POST /v1/runs``: the stream, or 202, as ``Accept`` wishes."""

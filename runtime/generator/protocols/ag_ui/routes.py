@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -12,14 +12,11 @@ from ag_ui.core import types as agt
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from runtime.clock import Clock
-from runtime.config import Settings
 from runtime.errors import Conflict, NotFound
 from runtime.generator.accept import JSON, SSE
-from runtime.generator.asking import ask, require_room, tell, wanted
+from runtime.generator.asking import Asking, ask, require_room, tell, wanted
 from runtime.generator.body import parse_json, read_body
-from runtime.generator.directory import Directories, seen_by
-from runtime.generator.door import Door
+from runtime.generator.directory import seen_by
 from runtime.generator.operations import Answer, Operation, Parameter
 from runtime.generator.principal import Principal, principal_of
 from runtime.generator.protocols.ag_ui.copilotkit import AGENT, RuntimeInfo, StopAnswer, runtime_info
@@ -31,9 +28,9 @@ from runtime.generator.protocols.ag_ui.request import key_of, question_of, read_
 from runtime.generator.protocols.ag_ui.resume import answers, read_waits
 from runtime.generator.respond import as_json
 from runtime.generator.snapshot import links_of
-from runtime.generator.stream import EventStream, OpenStreams
+from runtime.generator.stream import EventStream
 from runtime.generator.tenure import Batches
-from runtime.ids import IDENTIFIER, IdSource
+from runtime.ids import IDENTIFIER
 from runtime.log.log import Run
 
 RUNS_REPLAYED: Final = 20
@@ -43,27 +40,8 @@ IGNORED: Final = "X-Headrace-Ignored"
 """The header that says what of a request had no effect."""
 
 
-class AgUiRoutes:
+class AgUiRoutes(Asking):
     """AG-UI over the door. Raises the errors of ``runtime.errors`` and ``Refusal``, before a stream begins."""
-
-    def __init__(
-        self,
-        door: Door,
-        settings: Settings,
-        *,
-        clock: Clock,
-        new_id: IdSource,
-        streams: OpenStreams,
-        team: Callable[[], Collection[str]],
-        directory: Directories,
-    ) -> None:
-        self._door = door
-        self._settings = settings
-        self._clock = clock
-        self._new_id = new_id
-        self._streams = streams
-        self._team = team
-        self._directory = directory
 
     async def run(self, request: Request) -> ASGIApp:
         """``POST /v1/ag-ui``: a question, or with ``resume`` the answers to what a run asks; the stream of what follows."""

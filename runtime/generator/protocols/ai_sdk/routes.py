@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from runtime.clock import Clock
-from runtime.config import Settings
 from runtime.errors import Conflict, NotFound
 from runtime.events.history import History
 from runtime.generator.accept import SSE
-from runtime.generator.asking import ask, require_room, wanted
+from runtime.generator.asking import Asking, ask, require_room, wanted
 from runtime.generator.body import parse_json, read_body, validate
 from runtime.generator.contract import Body, CancelAccepted, FieldError
-from runtime.generator.directory import Directories, seen_by
-from runtime.generator.door import Door
+from runtime.generator.directory import seen_by
 from runtime.generator.principal import Principal, principal_of
 from runtime.generator.problems import Refusal
 from runtime.generator.protocols.ai_sdk.answers import answers_in, goes_on_after, record
@@ -30,8 +26,8 @@ from runtime.generator.protocols.ai_sdk.response import UiMessageStream
 from runtime.generator.query import limit_of, run_before
 from runtime.generator.respond import NO_STORE, as_json
 from runtime.generator.snapshot import links_of, read_state
-from runtime.generator.stream import EventStream, OpenStreams
-from runtime.ids import IdSource, is_run_id
+from runtime.generator.stream import EventStream
+from runtime.ids import is_run_id
 from runtime.log.log import Run
 from runtime.stream.view import View
 
@@ -48,27 +44,8 @@ class ChatMessages(Body):
     """For the page of older ones; null when there are none."""
 
 
-class ChatRoutes:
+class ChatRoutes(Asking):
     """Chats are conversations, their messages runs."""
-
-    def __init__(
-        self,
-        door: Door,
-        settings: Settings,
-        *,
-        clock: Clock,
-        new_id: IdSource,
-        streams: OpenStreams,
-        team: Callable[[], Collection[str]],
-        directory: Directories,
-    ) -> None:
-        self._door = door
-        self._settings = settings
-        self._clock = clock
-        self._new_id = new_id
-        self._streams = streams
-        self._team = team
-        self._directory = directory
 
     async def post(self, request: Request) -> ASGIApp:
         """``POST /v1/ai-sdk/chat``: the answer to a message, or what comes of an answer, as a stream."""
